@@ -1,0 +1,20 @@
+/* Takes back every macro that an includer of messages.def defined. No include guard on purpose. */
+#undef MF_MSG_BEGIN
+#undef MF_MSG_END
+#undef MF_EVENT_BEGIN
+#undef MF_EVENT_END
+#undef MF_RECORD_BEGIN
+#undef MF_RECORD_END
+#undef MF_U64
+#undef MF_BOOL
+#undef MF_STR
+#undef MF_NAME
+#undef MF_BIN
+#undef MF_UUID
+#undef MF_DIGEST
+#undef MF_ENUM
+#undef MF_LABELS
+#undef MF_RAW
+#undef MF_BLOB
+#undef MF_RECORD
+#undef MF_LIST
