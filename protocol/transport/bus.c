@@ -121,17 +121,30 @@ int mf_bus_bind(void *context, int type, const char *endpoint, const struct mf_k
     return 0;
 }
 
-int mf_bus_connect(void *context, int type, const char *endpoint, const struct mf_key *key, void **ret_socket,
-                   char error[512])
+int mf_bus_connect(void *context, int type, const char *endpoint, const struct mf_key *key, const char *monitor_name,
+                   void **ret_socket, void **ret_pair, char error[512])
 {
+    void *pair = NULL;
     if (!key->secret_z85[0] || !key->broker_z85[0])
         return mf_fail(error, -EINVAL, "cannot connect to %s: the key has no %s", endpoint,
                        key->secret_z85[0] ? "broker to expect" : "secret half");
     void *socket = zmq_socket(context, type);
-    if (!socket || set_options(socket, endpoint) != 0 || set_client(socket, key) != 0 ||
-        zmq_connect(socket, endpoint) < 0)
+    if (!socket || set_options(socket, endpoint) != 0 || set_client(socket, key) != 0)
         return fail_endpoint(socket, "connect to", endpoint, error);
+    int r = monitor_name ? mf_bus_monitor(context, socket, monitor_name, &pair, error) : 0;
+    if (r < 0) {
+        zmq_close(socket);
+        return r;
+    }
+    if (zmq_connect(socket, endpoint) < 0) {
+        r = fail_endpoint(socket, "connect to", endpoint, error);
+        if (pair)
+            zmq_close(pair);
+        return r;
+    }
     *ret_socket = socket;
+    if (monitor_name)
+        *ret_pair = pair;
     return 0;
 }
 

@@ -35,8 +35,7 @@ static int end(void **state)
 static void open_client(struct client *self, int type, const struct mf_key *key)
 {
     self->context = zmq_ctx_new();
-    assert_int_equal(mf_bus_connect(self->context, type, server.endpoint, key, &self->socket, error), 0);
-    assert_int_equal(mf_bus_monitor(self->context, self->socket, "client-links", &self->links, error), 0);
+    assert_int_equal(mf_bus_connect(self->context, type, server.endpoint, key, "client-links", &self->socket, &self->links, error), 0);
 }
 
 static void close_client(struct client *self)
@@ -55,6 +54,19 @@ static int await_link(void *pair, enum mf_bus_link wanted)
         assert_int_equal(mf_bus_monitor_recv(pair, &link, &fd) >= 0, 1);
     }
     return fd;
+}
+
+/* A connection can be up before the one who asked for it runs again: its link must be told all the same. */
+static void test_every_link_is_told(void **state)
+{
+    struct mf_key key;
+    fixture_key(MF_ROLE_CLIENT, "ann", &key);
+    for (int i = 0; i < 50; i++) {
+        struct client client;
+        open_client(&client, ZMQ_DEALER, &key);
+        await_link(client.links, MF_BUS_LINK_UP);
+        close_client(&client);
+    }
 }
 
 static void await_message(void *socket, struct mf_bus_in *in)
@@ -246,10 +258,10 @@ static void test_bad_endpoints_say_how_they_look(void **state)
     struct mf_key key, keyless = {0};
     void *context = zmq_ctx_new(), *socket = NULL;
     fixture_key(MF_ROLE_CLIENT, "ann", &key);
-    assert_true(mf_bus_connect(context, ZMQ_DEALER, "127.0.0.1:5", &key, &socket, error) < 0);
+    assert_true(mf_bus_connect(context, ZMQ_DEALER, "127.0.0.1:5", &key, NULL, &socket, NULL, error) < 0);
     assert_non_null(strstr(error, "tcp://HOST:PORT"));
-    assert_true(mf_bus_connect(context, ZMQ_DEALER, "carrier://pigeon", &key, &socket, error) < 0);
-    assert_int_equal(mf_bus_connect(context, ZMQ_DEALER, "tcp://127.0.0.1:5", &keyless, &socket, error),
+    assert_true(mf_bus_connect(context, ZMQ_DEALER, "carrier://pigeon", &key, NULL, &socket, NULL, error) < 0);
+    assert_int_equal(mf_bus_connect(context, ZMQ_DEALER, "tcp://127.0.0.1:5", &keyless, NULL, &socket, NULL, error),
                      -EINVAL);
     assert_null(socket);
     zmq_ctx_term(context);
@@ -261,6 +273,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_role_and_name_arrive),
+        TEST(test_every_link_is_told),
         TEST(test_req_is_answered_with_its_delimiter),
         TEST(test_a_key_made_later_comes_in_without_restart),
         TEST(test_wrong_broker_key_gets_nowhere),

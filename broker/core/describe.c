@@ -1,0 +1,108 @@
+/* describe.c - everything worth knowing, in an order that depends on names alone. No user-data, no keys. */
+#include "describe.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+__attribute__((format(printf, 2, 3))) static void say(struct mf_buf *buf, const char *format, ...)
+{
+    char line[1024];
+    va_list args;
+    int n;
+
+    va_start(args, format);
+    n = vsnprintf(line, sizeof(line), format, args);
+    va_end(args);
+    mf_buf_append(buf, line, n < (int)sizeof(line) ? (size_t)n : sizeof(line) - 1);
+}
+#define LLU(x) ((unsigned long long)(x))
+
+static void say_node(struct mf_buf *buf, const struct mf_node *n)
+{
+    say(buf,
+        "node %.*s %s epoch %llu machine %.*s boot %.*s class %.*s used %llu/%llu cpu %llu/%llu mem "
+        "%llu/%llu disk, "
+        "%u instances, %u must go\n",
+        MF_STR_ARG(n->name), mf_node_state_word(n->state), LLU(n->epoch), MF_STR_ARG(n->machine_id),
+        MF_STR_ARG(n->boot_id), MF_STR_ARG(n->class), LLU(n->used.vcpus), LLU(n->capacity.vcpus),
+        LLU(n->used.memory_mib), LLU(n->capacity.memory_mib), LLU(n->used.disk_mib),
+        LLU(n->capacity.disk_mib), n->n_instances, n->must_go);
+}
+
+static void say_instance(struct mf_buf *buf, const struct mf_instance *inst)
+{
+    char id[MF_UUID_TEXT];
+
+    say(buf,
+        "    #%llu %s %s%s node %.*s epoch %llu order %llu cause %llu last %llu created %lld running "
+        "%lld%s%s%s\n",
+        LLU(inst->generation), mf_uuid_text(inst->id, id), mf_instance_state_word(inst->state),
+        inst->current ? " current" : "", inst->node ? (int)inst->node->name.len : 1,
+        inst->node ? inst->node->name.ptr : "-", LLU(inst->epoch), LLU(inst->order_id), LLU(inst->cause),
+        LLU(inst->last_seq), (long long)inst->created_ms, (long long)inst->running_ms,
+        inst->told ? " waits" : "", inst->reason ? ": " : "", inst->reason ? inst->reason : "");
+}
+
+static void say_group(struct mf_buf *buf, const struct mf_group *g)
+{
+    char id[MF_UUID_TEXT];
+
+    say(buf,
+        "group %.*s %s %s desired %u min %u image %.*s offering %.*s %s spread %s fit %s: %u running, %u "
+        "pending, %u living\n",
+        MF_STR_ARG(g->name), mf_uuid_text(g->id, id), mf_group_state_word(g->state), g->desired, g->min,
+        MF_STR_ARG(g->image->rec.name), MF_STR_ARG(g->offering->rec.name), mf_policy_word(g->policy),
+        mf_spread_word(g->spread), mf_fit_word(g->fit), g->running, g->pending, g->living);
+    for (uint32_t i = 0; i < g->n_slots; i++) {
+        const struct mf_slot *slot = g->slots[i];
+        say(buf, "  slot %u generation %llu failures %u not before %lld cause %llu\n", i,
+            LLU(slot->generation), slot->failures, (long long)slot->not_before_ms, LLU(slot->cause));
+        for (const struct mf_instance *inst = slot->newest; inst; inst = inst->older)
+            say_instance(buf, inst);
+    }
+}
+
+static void say_request(struct mf_buf *buf, const struct mf_request *r)
+{
+    say(buf, "request %.*s %.*s seq %llu %.*s\n", MF_STR_ARG(r->key), MF_STR_ARG(r->request_id), LLU(r->seq),
+        r->code.len ? (int)r->code.len : 8, r->code.len ? r->code.ptr : "accepted");
+}
+
+void mf_describe_fold(const struct mf_broker *b, struct mf_buf *buf)
+{
+    char cluster[MF_UUID_TEXT], log[MF_UUID_TEXT];
+
+    say(buf, "cluster %s log %s term %llu seq %llu epochs %llu\n", mf_uuid_text(b->cluster_id, cluster),
+        mf_uuid_text(b->log_id, log), LLU(b->term), LLU(b->seq), LLU(b->epoch));
+    for (size_t i = 0; i < b->images.n; i++)
+        say(buf, "image %.*s\n", MF_STR_ARG(((const struct mf_image *)b->images.items[i])->rec.name));
+    for (size_t i = 0; i < b->offerings.n; i++) {
+        const struct mf_rec_offering *o = &((const struct mf_offering *)b->offerings.items[i])->rec;
+        say(buf, "offering %.*s %llu cpu %llu mem %llu disk class %.*s\n", MF_STR_ARG(o->name), LLU(o->vcpus),
+            LLU(o->memory_mib), LLU(o->disk_mib), MF_STR_ARG(o->class));
+    }
+    for (size_t i = 0; i < b->nodes.n; i++)
+        say_node(buf, b->nodes.items[i]);
+    for (size_t i = 0; i < b->groups.n; i++)
+        say_group(buf, b->groups.items[i]);
+    for (const struct mf_request *r = b->request_first; r; r = r->next)
+        say_request(buf, r);
+    for (size_t i = 0; i < b->n_monitors; i++)
+        say(buf, "monitor %s%s\n", b->monitors[i].name, b->monitors[i].told_heard ? " heard" : " lost");
+}
+
+void mf_broker_describe(const struct mf_broker *b, struct mf_buf *buf)
+{
+    mf_describe_fold(b, buf);
+    say(buf, "committed %llu now %lld deadline %lld, waiting: %zu answers, %zu groups for room%s\n",
+        LLU(b->committed), (long long)b->now, (long long)mf_broker_deadline(b), b->behind.n, b->n_needy,
+        b->full ? ", store full" : "");
+    for (size_t i = 0; i < b->nodes.n; i++) {
+        const struct mf_node *n = b->nodes.items[i];
+        say(buf, "session %.*s %s, %u orders out, %zu unknown domains claim slots\n", MF_STR_ARG(n->name),
+            mf_node_up(n) ? "open" : "closed", n->in_flight, n->n_claims);
+    }
+    for (const struct mf_stream *s = b->streams; s; s = s->next)
+        say(buf, "stream %llu of peer %llu at %llu, credit %llu\n", LLU(s->id), LLU(s->peer), LLU(s->cursor),
+            LLU(s->credit));
+}

@@ -1,0 +1,43 @@
+/* fold.h - the only place that changes durable state: one row of the log at a time, the same for a live row
+ * and for a replayed one. */
+#ifndef MF_BROKER_FOLD_H
+#define MF_BROKER_FOLD_H
+
+#include "state.h"
+
+struct mf_fold_row {
+    uint64_t seq, cause;
+    mf_ms time_ms;
+};
+
+/* Apply a row: its place in the log, its cause and its meaning are checked first. 0, or -EINVAL with text and
+ * nothing changed: of a live row that is a bug, of a loaded one a store that was tampered with. */
+int mf_fold(struct mf_broker *b, const struct mf_fold_row *row, const struct mf_event *event, char text[256]);
+
+int mf_fold_instance(struct mf_broker *b, const struct mf_fold_row *row, const struct mf_event *event,
+                     char text[256]);
+
+/* Parts that a snapshot's records share with rows. */
+struct mf_group *mf_fold_add_group(struct mf_broker *b,
+                                   struct mf_group *init); /* takes over what init owns */
+struct mf_slot *mf_fold_add_slot(struct mf_broker *b, struct mf_group *group);
+struct mf_instance *mf_fold_add_instance(struct mf_broker *b, struct mf_slot *slot, struct mf_uuid id,
+                                         uint64_t generation);
+void mf_fold_set_state(struct mf_broker *b, struct mf_instance *inst, enum mf_instance_state state);
+void mf_fold_attach(struct mf_broker *b, struct mf_instance *inst, struct mf_node *node);
+struct mf_node *mf_fold_add_node(struct mf_broker *b, struct mf_str name);
+void mf_fold_add_image(struct mf_broker *b, const struct mf_rec_image *rec);
+void mf_fold_add_offering(struct mf_broker *b, const struct mf_rec_offering *rec);
+void mf_fold_add_request(struct mf_broker *b, const struct mf_request *init); /* strings are copied */
+struct mf_monitor *mf_fold_monitor(struct mf_broker *b,
+                                   struct mf_str name); /* found or added; NULL when there are too many */
+struct mf_monitor *mf_monitor_find(struct mf_broker *b, struct mf_str name);
+void mf_fold_forget_requests(struct mf_broker *b, mf_ms wall_ms);
+void mf_fold_doom_if_empty(struct mf_broker *b,
+                           struct mf_group *group); /* an ending group: its group.gone is due */
+void mf_fold_push_vacant(struct mf_broker *b, struct mf_slot *slot);
+void mf_fold_free_group(struct mf_broker *b, struct mf_group *group);
+struct mf_request *mf_request_find(const struct mf_broker *b, struct mf_str key, struct mf_str request_id);
+void mf_fold_free(struct mf_broker *b); /* everything durable */
+
+#endif

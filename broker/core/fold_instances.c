@@ -1,0 +1,350 @@
+/* fold_instances.c - what each row of an instance means: it asks lives.def for its move, then does what that
+ * kind of row alone does. A death empties the slot, a placing claims room. */
+#include "fold.h"
+#include "check.h"
+#include "orders.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+__attribute__((format(printf, 2, 3))) static int bad(char text[256], const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(text, 256, format, args);
+    va_end(args);
+    return -EINVAL;
+}
+
+/* Ask the table for a move without making it yet. */
+static int ask_instance(struct mf_broker *b, struct mf_uuid id, enum mf_instance_event event,
+                        struct mf_instance **ret_inst, unsigned *ret_next, char text[256])
+{
+    struct mf_instance *inst = mf_instance_find(b, id);
+    const char *why;
+    char uuid[MF_UUID_TEXT], subject[MF_SUBJECT_MAX];
+
+    if (!inst)
+        return bad(text, "%s of instance %s, which does not exist", mf_life_instance.event_names[event],
+                   mf_uuid_text(id, uuid));
+    if (!mf_life_move(&mf_life_instance, inst->state, event, ret_next, &why)) {
+        struct mf_str view = mf_subject_instance(inst, subject);
+        return bad(text, "%s of %.*s, which is %s: %s", mf_life_instance.event_names[event], MF_STR_ARG(view),
+                   mf_instance_state_word(inst->state), why);
+    }
+    *ret_inst = inst;
+    return 0;
+}
+
+/* Every row about an instance ends the order that was out for it. */
+static void move(struct mf_broker *b, const struct mf_fold_row *row, struct mf_instance *inst, unsigned next)
+{
+    mf_order_drop(b, inst);
+    inst->last_seq = row->seq;
+    mf_fold_set_state(b, inst, next);
+}
+
+/* The slot has no current generation any more; the next one answers to this row. */
+static void vacate(struct mf_broker *b, const struct mf_fold_row *row, struct mf_instance *inst)
+{
+    struct mf_slot *slot = inst->slot;
+
+    if (!inst->current)
+        return;
+    inst->current = false;
+    slot->current = NULL;
+    slot->cause = row->seq;
+    slot->replaces = inst->id;
+    slot->not_before_ms = 0;
+    if (inst->running_ms && row->time_ms - inst->running_ms >= MF_QUICK_DEATH_MS)
+        slot->failures = 0;
+    mf_fold_push_vacant(b, slot);
+}
+
+static void vacate_failed(struct mf_broker *b, const struct mf_fold_row *row, struct mf_instance *inst,
+                          uint64_t retry_ms)
+{
+    if (!inst->current)
+        return;
+    vacate(b, row, inst);
+    inst->slot->failures++;
+    if (retry_ms)
+        inst->slot->not_before_ms = row->time_ms + (mf_ms)(retry_ms < 86400000 ? retry_ms : 86400000);
+}
+
+static void set_reason(struct mf_instance *inst, struct mf_str reason)
+{
+    struct mf_str copy = mf_own_str(reason);
+
+    free(inst->reason);
+    inst->reason = (char *)copy.ptr;
+}
+
+static void forget(struct mf_broker *b, const struct mf_fold_row *row, struct mf_instance *inst)
+{
+    struct mf_group *group = mf_group_of(inst);
+    struct mf_slot *slot = inst->slot;
+
+    group->last_gone = row->seq;
+    if (inst->node)
+        mf_fold_attach(b, inst, NULL);
+    *(inst->newer ? &inst->newer->older : &slot->newest) = inst->older;
+    if (inst->older)
+        inst->older->newer = inst->newer;
+    mf_map_del_uuid(b->instances, inst->id);
+    group->living--;
+    free(inst->reason);
+    free(inst);
+    if (group->state == MF_GROUP_STATE_ENDING)
+        mf_fold_doom_if_empty(b, group);
+}
+
+static int on_created(struct mf_broker *b, const struct mf_fold_row *row,
+                      const struct mf_ev_instance_created *ev, char text[256])
+{
+    struct mf_group *group = mf_group_find(b, ev->group_id);
+    struct mf_instance *inst;
+    struct mf_slot *slot;
+
+    if (!group || group->state != MF_GROUP_STATE_ACTIVE)
+        return bad(text, "instance.created in a group that is not active");
+    if (ev->slot >= group->n_slots || group->slots[ev->slot]->current)
+        return bad(text, "instance.created in slot %llu, which is filled or not there",
+                   (unsigned long long)ev->slot);
+    slot = group->slots[ev->slot];
+    if (ev->generation <= slot->generation || mf_instance_find(b, ev->id))
+        return bad(text, "instance.created with an identity that was given before");
+    inst = mf_fold_add_instance(b, slot, ev->id, ev->generation);
+    inst->replaces = ev->replaces;
+    inst->cause = row->cause;
+    inst->last_seq = row->seq;
+    inst->created_ms = row->time_ms;
+    inst->current = true;
+    slot->current = inst;
+    slot->not_before_ms = 0;
+    mf_fold_set_state(b, inst, MF_INSTANCE_STATE_PENDING);
+    b->newborn = true;
+    return 0;
+}
+
+static int on_pending(struct mf_broker *b, const struct mf_fold_row *row,
+                      const struct mf_ev_instance_pending *ev, char text[256])
+{
+    struct mf_instance *inst;
+    unsigned next;
+
+    if (ask_instance(b, ev->id, MF_INSTANCE_EVENT_PENDING, &inst, &next, text))
+        return -EINVAL;
+    inst->last_seq = row->seq; /* its place among the waiting stays */
+    inst->told = true;
+    return 0;
+}
+
+static int on_placed(struct mf_broker *b, const struct mf_fold_row *row,
+                     const struct mf_ev_instance_placed *ev, char text[256])
+{
+    struct mf_node *node = mf_node_find(b, ev->node);
+    struct mf_instance *inst;
+    unsigned next;
+
+    if (ask_instance(b, ev->id, MF_INSTANCE_EVENT_PLACED, &inst, &next, text))
+        return -EINVAL;
+    if (!node || node->epoch != ev->epoch || (inst->node && inst->node != node))
+        return bad(text, "instance.placed on a node or epoch that is not there");
+    move(b, row, inst, next);
+    if (!inst->node)
+        mf_fold_attach(b, inst, node);
+    inst->epoch = ev->epoch;
+    inst->order_id = row->seq;
+    inst->told = false;
+    return 0;
+}
+
+static int on_running(struct mf_broker *b, const struct mf_fold_row *row,
+                      const struct mf_ev_instance_running *ev, char text[256])
+{
+    struct mf_instance *inst;
+    unsigned next;
+
+    if (ask_instance(b, ev->id, MF_INSTANCE_EVENT_RUNNING, &inst, &next, text))
+        return -EINVAL;
+    if (!inst->node || !mf_str_eq(inst->node->name, ev->node))
+        return bad(text, "instance.running on another node than it was placed on");
+    move(b, row, inst, next);
+    inst->epoch = ev->epoch;
+    inst->order_id = 0;
+    if (!inst->running_ms)
+        inst->running_ms = row->time_ms;
+    return 0;
+}
+
+static int on_failed(struct mf_broker *b, const struct mf_fold_row *row,
+                     const struct mf_ev_instance_failed *ev, char text[256])
+{
+    struct mf_instance *inst;
+    unsigned next;
+
+    if (ask_instance(b, ev->id, MF_INSTANCE_EVENT_FAILED, &inst, &next, text))
+        return -EINVAL;
+    vacate_failed(b, row, inst, ev->retry_ms);
+    move(b, row, inst, next);
+    set_reason(inst, mf_str("its birth failed"));
+    return 0;
+}
+
+static int on_died(struct mf_broker *b, const struct mf_fold_row *row, const struct mf_ev_instance_died *ev,
+                   char text[256])
+{
+    struct mf_instance *inst;
+    unsigned next;
+
+    if (ask_instance(b, ev->id, MF_INSTANCE_EVENT_DIED, &inst, &next, text))
+        return -EINVAL;
+    if (ev->how == MF_DEATH_ABSENT || ev->how == MF_DEATH_HOST_REBOOT ||
+        (inst->running_ms && row->time_ms - inst->running_ms >= MF_QUICK_DEATH_MS))
+        vacate(b, row, inst); /* its node's doing, or a life long enough: no blame on the slot */
+    else
+        vacate_failed(b, row, inst, ev->retry_ms);
+    move(b, row, inst, next);
+    forget(b, row, inst);
+    return 0;
+}
+
+static int on_lost(struct mf_broker *b, const struct mf_fold_row *row, const struct mf_ev_instance_lost *ev,
+                   char text[256])
+{
+    struct mf_instance *inst;
+    unsigned next;
+
+    if (ask_instance(b, ev->id, MF_INSTANCE_EVENT_LOST, &inst, &next, text))
+        return -EINVAL;
+    vacate(b, row, inst);
+    move(b, row, inst, next);
+    inst->order_id = 0;
+    return 0;
+}
+
+static int on_reinstated(struct mf_broker *b, const struct mf_fold_row *row,
+                         const struct mf_ev_instance_reinstated *ev, char text[256])
+{
+    struct mf_instance *inst;
+    struct mf_slot *slot;
+    unsigned next;
+
+    if (ask_instance(b, ev->id, MF_INSTANCE_EVENT_REINSTATED, &inst, &next, text))
+        return -EINVAL;
+    slot = inst->slot;
+    if (slot->current && slot->current->state == MF_INSTANCE_STATE_RUNNING)
+        return bad(text, "instance.reinstated while its successor runs");
+    if (slot->current)
+        slot->current->current = false; /* the next row ends it */
+    slot->current = inst;
+    slot->not_before_ms = 0;
+    inst->current = true;
+    inst->epoch = ev->epoch;
+    move(b, row, inst, next);
+    if (!inst->running_ms)
+        inst->running_ms = row->time_ms;
+    return 0;
+}
+
+static int on_tombstoned(struct mf_broker *b, const struct mf_fold_row *row,
+                         const struct mf_ev_instance_tombstoned *ev, char text[256])
+{
+    struct mf_instance *inst;
+    unsigned next;
+
+    if (ask_instance(b, ev->id, MF_INSTANCE_EVENT_TOMBSTONED, &inst, &next, text))
+        return -EINVAL;
+    vacate(b, row, inst);
+    move(b, row, inst, next);
+    inst->order_id = 0;
+    set_reason(inst, ev->reason);
+    return 0;
+}
+
+static int on_destroying(struct mf_broker *b, const struct mf_fold_row *row,
+                         const struct mf_ev_instance_destroying *ev, char text[256])
+{
+    struct mf_instance *inst;
+    unsigned next;
+
+    if (ask_instance(b, ev->id, MF_INSTANCE_EVENT_DESTROYING, &inst, &next, text))
+        return -EINVAL;
+    if (!inst->node || !mf_str_eq(inst->node->name, ev->node))
+        return bad(text, "instance.destroying on another node than it is on");
+    vacate(b, row, inst);
+    move(b, row, inst, next);
+    inst->epoch = ev->epoch;
+    inst->order_id = row->seq;
+    inst->grace_ms = (uint32_t)ev->grace_ms;
+    set_reason(inst, ev->reason);
+    return 0;
+}
+
+static int on_gone(struct mf_broker *b, const struct mf_fold_row *row, const struct mf_ev_instance_gone *ev,
+                   char text[256])
+{
+    struct mf_instance *inst;
+    unsigned next;
+
+    if (ask_instance(b, ev->id, MF_INSTANCE_EVENT_GONE, &inst, &next, text))
+        return -EINVAL;
+    vacate(b, row, inst);
+    move(b, row, inst, next);
+    forget(b, row, inst);
+    return 0;
+}
+
+static int on_expired(struct mf_broker *b, const struct mf_fold_row *row,
+                      const struct mf_ev_order_expired *ev, char text[256])
+{
+    struct mf_instance *inst;
+    unsigned next;
+
+    if (ask_instance(b, ev->id, MF_INSTANCE_EVENT_EXPIRED, &inst, &next, text))
+        return -EINVAL;
+    if (ev->operation == MF_OPERATION_CREATE)
+        vacate_failed(b, row, inst, ev->retry_ms);
+    move(b, row, inst, next);
+    inst->order_id = 0;
+    if (ev->operation == MF_OPERATION_CREATE)
+        set_reason(inst, mf_str("its create order expired"));
+    return 0;
+}
+
+int mf_fold_instance(struct mf_broker *b, const struct mf_fold_row *row, const struct mf_event *e,
+                     char text[256])
+{
+    switch (e->kind) {
+    case MF_EV_INSTANCE_CREATED:
+        return on_created(b, row, &e->instance_created, text);
+    case MF_EV_INSTANCE_PENDING:
+        return on_pending(b, row, &e->instance_pending, text);
+    case MF_EV_INSTANCE_PLACED:
+        return on_placed(b, row, &e->instance_placed, text);
+    case MF_EV_INSTANCE_RUNNING:
+        return on_running(b, row, &e->instance_running, text);
+    case MF_EV_INSTANCE_FAILED:
+        return on_failed(b, row, &e->instance_failed, text);
+    case MF_EV_INSTANCE_DIED:
+        return on_died(b, row, &e->instance_died, text);
+    case MF_EV_INSTANCE_LOST:
+        return on_lost(b, row, &e->instance_lost, text);
+    case MF_EV_INSTANCE_REINSTATED:
+        return on_reinstated(b, row, &e->instance_reinstated, text);
+    case MF_EV_INSTANCE_TOMBSTONED:
+        return on_tombstoned(b, row, &e->instance_tombstoned, text);
+    case MF_EV_INSTANCE_DESTROYING:
+        return on_destroying(b, row, &e->instance_destroying, text);
+    case MF_EV_INSTANCE_GONE:
+        return on_gone(b, row, &e->instance_gone, text);
+    case MF_EV_ORDER_EXPIRED:
+        return on_expired(b, row, &e->order_expired, text);
+    default:
+        return bad(text, "a row of a kind that is not about instances");
+    }
+}

@@ -1,0 +1,233 @@
+/* heal.c - every way an instance ends, and how its slot is filled again. The rows say all that is durable; a
+ * crash between any two of them leaves a state that mf_heal_begin carries on from. */
+#include "heal.h"
+#include "check.h"
+#include "fold.h"
+#include "journal.h"
+#include "nodes.h"
+#include "orders.h"
+
+void mf_heal_gone(struct mf_broker *b, struct mf_instance *inst, uint64_t cause, const char *proof)
+{
+    struct mf_node *node = inst->node;
+
+    mf_row_gone(b, inst, cause, proof);
+    if (node)
+        mf_node_try_ready(b, node);
+}
+
+void mf_heal_destroy(struct mf_broker *b, struct mf_instance *inst, uint64_t cause, const char *reason,
+                     uint64_t grace_ms)
+{
+    mf_row_destroying(b, inst, cause, reason, grace_ms);
+    mf_order_open(b, inst);
+}
+
+void mf_heal_end(struct mf_broker *b, struct mf_instance *inst, uint64_t cause, const char *reason,
+                 uint64_t grace_ms)
+{
+    switch ((enum mf_instance_state)inst->state) {
+    case MF_INSTANCE_STATE_PENDING:
+        mf_heal_gone(b, inst, cause, "never placed");
+        return;
+    case MF_INSTANCE_STATE_PLACED:
+    case MF_INSTANCE_STATE_RUNNING:
+        if (mf_node_up(inst->node))
+            mf_heal_destroy(b, inst, cause, reason, grace_ms);
+        else
+            mf_row_tombstoned(b, inst, cause, reason);
+        return;
+    case MF_INSTANCE_STATE_LOST:
+        mf_row_tombstoned(b, inst, cause, reason);
+        return;
+    default:
+        return; /* it is ending already */
+    }
+}
+
+void mf_heal_died(struct mf_broker *b, struct mf_instance *inst, uint64_t cause, enum mf_death how,
+                  struct mf_str text)
+{
+    char proof[64];
+    bool told = how != MF_DEATH_ABSENT && how != MF_DEATH_HOST_REBOOT;
+    bool quick = !inst->running_ms || b->wall_ms - inst->running_ms < MF_QUICK_DEATH_MS;
+    uint32_t failures = inst->slot->failures + 1;
+    mf_ms retry = told && quick && failures > 1 ? mf_backoff(b, failures - 1) : 0;
+
+    if (inst->state == MF_INSTANCE_STATE_RUNNING || inst->state == MF_INSTANCE_STATE_PLACED) {
+        mf_row_died(b, inst, cause, how, text, (uint64_t)retry);
+        return;
+    }
+    mf_str_format(proof, sizeof(proof), "died: %s", mf_death_word(how));
+    mf_heal_gone(b, inst, cause ? cause : inst->last_seq, proof);
+}
+
+void mf_heal_running(struct mf_broker *b, struct mf_instance *inst, uint64_t took_ms)
+{
+    uint64_t cause = mf_row_running(b, inst, took_ms);
+    struct mf_instance *older = inst->older, *next;
+
+    for (; older; older = next) {
+        next = older->older;
+        if (older->state == MF_INSTANCE_STATE_LOST)
+            mf_row_tombstoned(b, older, cause, "its successor runs");
+    }
+}
+
+void mf_heal_birth_failed(struct mf_broker *b, struct mf_instance *inst, struct mf_str code,
+                          struct mf_str text)
+{
+    mf_ms retry = mf_backoff(b, inst->slot->failures + 1);
+    uint64_t cause = mf_row_failed(b, inst, code, text, (uint64_t)retry);
+
+    mf_heal_gone(b, inst, cause, "create failed");
+}
+
+const struct mf_uuid *mf_heal_ids(struct mf_broker *b, const struct mf_node *node, size_t *ret_n)
+{
+    struct mf_uuid *ids = mf_arena_alloc(&b->arena, (node->n_instances + 1) * sizeof(*ids));
+    size_t n = 0;
+
+    for (const struct mf_instance *inst = node->first; inst; inst = inst->next)
+        ids[n++] = inst->id;
+    *ret_n = n;
+    return ids;
+}
+
+void mf_heal_node_failed(struct mf_broker *b, struct mf_node *node, uint64_t cause)
+{
+    struct mf_instance *next;
+
+    for (struct mf_instance *inst = node->first; inst;
+         inst = next) { /* none of these rows takes it off its node */
+        next = inst->next;
+        mf_order_drop(b, inst);
+        if (inst->state == MF_INSTANCE_STATE_DESTROYING)
+            mf_row_tombstoned(b, inst, cause, "its node failed before it was gone");
+        else if (inst->state != MF_INSTANCE_STATE_PLACED && inst->state != MF_INSTANCE_STATE_RUNNING)
+            continue;
+        else if (inst->current)
+            mf_row_lost(b, inst, cause);
+        else
+            mf_row_tombstoned(b, inst, cause, "it is not its slot's current generation");
+    }
+}
+
+static void end_chain(struct mf_broker *b, struct mf_slot *slot, uint64_t cause, const char *reason,
+                      uint64_t grace_ms)
+{
+    struct mf_instance *older;
+
+    for (struct mf_instance *inst = slot->newest; inst; inst = older) {
+        older = inst->older;
+        mf_heal_end(b, inst, cause, reason, grace_ms);
+    }
+}
+
+void mf_heal_slots_above(struct mf_broker *b, struct mf_group *group, uint64_t cause)
+{
+    for (uint32_t i = group->n_slots; i-- > group->desired;) {
+        mf_heap_unset(&b->alarms, &group->slots[i]->birth.timer);
+        end_chain(b, group->slots[i], cause, "scaled down", 0);
+    }
+}
+
+void mf_heal_group(struct mf_broker *b, struct mf_group *group, uint64_t cause, uint64_t grace_ms)
+{
+    for (uint32_t i = 0; i < group->n_slots; i++)
+        end_chain(b, group->slots[i], cause, "its group is ended", grace_ms);
+}
+
+/* ------------------------------------------------------------------ births */
+
+static bool wanted(const struct mf_slot *slot)
+{
+    return slot->group->state == MF_GROUP_STATE_ACTIVE && slot->index < slot->group->desired &&
+           !slot->current;
+}
+
+void mf_heal_birth_due(struct mf_broker *b, struct mf_slot *slot)
+{
+    if (wanted(slot))
+        mf_row_created(b, slot);
+}
+
+/* A slot that failed waits on the monotonic clock; the wall clock, which the log keeps, may jump. */
+static void fill(struct mf_broker *b, struct mf_slot *slot)
+{
+    mf_ms wait = slot->not_before_ms - b->wall_ms,
+          most = b->config.backoff_max_ms + b->config.backoff_max_ms / 4;
+
+    if (!wanted(slot))
+        return;
+    if (slot->not_before_ms == 0 || wait <= 0)
+        mf_row_created(b, slot);
+    else
+        mf_heap_set(&b->alarms, &slot->birth.timer, b->now + (wait < most ? wait : most));
+}
+
+void mf_heal_births(struct mf_broker *b)
+{
+    while (b->vacant) {
+        struct mf_slot *slot = b->vacant;
+        b->vacant = slot->next_vacant;
+        if (!b->vacant)
+            b->vacant_last = NULL;
+        slot->in_vacant = false;
+        fill(b, slot);
+    }
+}
+
+void mf_heal_groups_gone(struct mf_broker *b)
+{
+    while (b->doomed)
+        mf_row_group_gone(b, b->doomed);
+}
+
+/* ------------------------------------------------------------------ a reign begins */
+
+/* An instance that a row made non-current, before the row that ends it was written. */
+static void finish_instance(struct mf_broker *b, struct mf_instance *inst)
+{
+    struct mf_group *group = mf_group_of(inst);
+    struct mf_node *node = inst->node;
+
+    if (group->state == MF_GROUP_STATE_ENDING)
+        mf_heal_end(b, inst, group->ending_seq, "its group is ended", 0);
+    else if (inst->slot->index >= group->desired)
+        mf_heal_end(b, inst, inst->last_seq, "scaled down", 0);
+    else if (!inst->current && inst->state != MF_INSTANCE_STATE_LOST)
+        mf_heal_end(b, inst, inst->last_seq, "it is not its slot's current generation", 0);
+    else if (inst->current && node && node->state == MF_NODE_STATE_FAILED)
+        mf_row_lost(b, inst, node->last_seq);
+    else if (inst->state == MF_INSTANCE_STATE_LOST && inst->slot->current &&
+             inst->slot->current->state == MF_INSTANCE_STATE_RUNNING)
+        mf_row_tombstoned(b, inst, inst->slot->current->last_seq, "its successor runs");
+    else if (inst->state == MF_INSTANCE_STATE_PLACED)
+        mf_order_open(b, inst); /* its node has yet to come back; if it does not, the order expires */
+}
+
+static void finish_slot(struct mf_broker *b, struct mf_slot *slot)
+{
+    struct mf_instance *older;
+
+    for (struct mf_instance *inst = slot->newest; inst; inst = older) {
+        older = inst->older;
+        if (inst->state == MF_INSTANCE_STATE_DESTROYING && inst->node->state == MF_NODE_STATE_FAILED)
+            mf_row_tombstoned(b, inst, inst->node->last_seq, "its node failed before it was gone");
+        else
+            finish_instance(b, inst);
+    }
+    mf_fold_push_vacant(b, slot);
+}
+
+void mf_heal_begin(struct mf_broker *b)
+{
+    for (size_t i = 0; i < b->groups.n; i++) {
+        struct mf_group *group = b->groups.items[i];
+        for (uint32_t s = 0; s < group->n_slots; s++)
+            finish_slot(b, group->slots[s]);
+        if (group->state == MF_GROUP_STATE_ENDING)
+            mf_fold_doom_if_empty(b, group);
+    }
+}

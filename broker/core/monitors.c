@@ -1,0 +1,250 @@
+/* monitors.c - a monitor says what it hears; the broker decides. A verdict names an epoch, and is void for
+ * any other. */
+#include "monitors.h"
+#include "check.h"
+#include "fold.h"
+#include "journal.h"
+#include "nodes.h"
+#include "out.h"
+#include "pulse.h"
+
+#include <string.h>
+
+/* ------------------------------------------------------------------ what they are told */
+
+static void tell(struct mf_broker *b, const struct mf_monitor *monitor, const struct mf_node *node)
+{
+    uint8_t key[MF_PULSE_KEY];
+
+    if (!monitor->peer)
+        return;
+    mf_pulse_key(b->config.pulse_secret, node->name, node->epoch, key);
+    mf_send(b, monitor->peer,
+            &(struct mf_message){.kind = MF_MSG_MONITOR_NODE,
+                                 .monitor_node = {.node = node->name,
+                                                  .epoch = node->epoch,
+                                                  .pulse_key = {(char *)key, sizeof(key)},
+                                                  .connected = mf_node_up(node),
+                                                  .state = node->state,
+                                                  .probe_address = node->probe_address}});
+}
+
+void mf_monitor_node_changed(struct mf_broker *b, struct mf_node *node)
+{
+    if (node->in_changed)
+        return;
+    node->in_changed = true;
+    node->next_changed = b->changed;
+    b->changed = node;
+}
+
+void mf_monitors_flush(struct mf_broker *b)
+{
+    while (b->changed) {
+        struct mf_node *node = b->changed;
+        b->changed = node->next_changed;
+        node->in_changed = false;
+        for (size_t i = 0; i < b->n_monitors; i++)
+            tell(b, &b->monitors[i], node);
+    }
+}
+
+uint32_t mf_monitor_endpoints(const struct mf_broker *b, struct mf_rec_endpoint ret[MF_MONITORS_MAX])
+{
+    uint32_t n = 0;
+
+    for (size_t i = 0; i < b->n_monitors; i++)
+        if (b->monitors[i].address[0])
+            ret[n++] = (struct mf_rec_endpoint){.address = mf_str(b->monitors[i].address)};
+    return n;
+}
+
+static void tell_nodes_targets(struct mf_broker *b)
+{
+    struct mf_rec_endpoint monitors[MF_MONITORS_MAX];
+    struct mf_message message = {.kind = MF_MSG_PULSE_TARGETS};
+
+    message.pulse_targets.monitors.items = monitors;
+    message.pulse_targets.monitors.n = mf_monitor_endpoints(b, monitors);
+    for (size_t i = 0; i < b->nodes.n; i++) {
+        const struct mf_node *node = b->nodes.items[i];
+        if (!mf_node_up(node))
+            continue;
+        message.pulse_targets.epoch = node->epoch;
+        mf_send(b, node->peer, &message);
+    }
+}
+
+/* ------------------------------------------------------------------ whether they are heard */
+
+static struct mf_monitor *by_peer(struct mf_broker *b, uint64_t peer)
+{
+    for (size_t i = 0; i < b->n_monitors; i++)
+        if (b->monitors[i].peer == peer)
+            return &b->monitors[i];
+    return NULL;
+}
+
+static void heard(struct mf_broker *b, struct mf_monitor *monitor)
+{
+    monitor->heard = true;
+    monitor->heard_at = b->now;
+    if (!monitor->alarm.timer.place) /* armed, it looks at heard_at when it goes off */
+        mf_heap_set(&b->alarms, &monitor->alarm.timer, b->now + b->config.monitor_ms);
+    if (!monitor->told_heard)
+        mf_row_monitor(b, monitor, true, 0);
+}
+
+void mf_monitor_heard_peer(struct mf_broker *b, const struct mf_peer *peer)
+{
+    struct mf_monitor *monitor = by_peer(b, peer->handle);
+
+    if (monitor)
+        heard(b, monitor);
+}
+
+void mf_monitor_alarm(struct mf_broker *b, struct mf_monitor *monitor)
+{
+    mf_ms age = b->now - monitor->heard_at;
+
+    if (age < b->config.monitor_ms) {
+        mf_heap_set(&b->alarms, &monitor->alarm.timer, monitor->heard_at + b->config.monitor_ms);
+        return;
+    }
+    monitor->heard = false;
+    if (monitor->told_heard)
+        mf_row_monitor(b, monitor, false, (uint64_t)age);
+}
+
+void mf_monitors_begin(struct mf_broker *b)
+{
+    for (size_t i = 0; i < b->n_monitors; i++) {
+        b->monitors[i].heard_at = b->now; /* the limit counts from the reign's start */
+        if (b->monitors[i].told_heard)
+            mf_heap_set(&b->alarms, &b->monitors[i].alarm.timer, b->now + b->config.monitor_ms);
+    }
+}
+
+void mf_monitor_peer_gone(struct mf_broker *b, uint64_t peer)
+{
+    struct mf_monitor *monitor = by_peer(b, peer);
+
+    if (monitor)
+        monitor->peer = 0; /* whether it is heard is for its alarm to say */
+}
+
+/* ------------------------------------------------------------------ what they say */
+
+static void on_hello(struct mf_broker *b, const struct mf_peer *peer,
+                     const struct mf_msg_monitor_hello *hello)
+{
+    struct mf_monitor *monitor = mf_monitor_find(b, peer->name);
+    char address[sizeof(monitor->address)];
+
+    if (!monitor && b->n_monitors < MF_MONITORS_MAX) {
+        struct mf_monitor fresh = {0};
+        mf_str_format(fresh.name, sizeof(fresh.name), "%.*s", MF_STR_ARG(peer->name));
+        mf_row_monitor(b, &fresh, true, 0);
+        monitor = mf_monitor_find(b, peer->name);
+    }
+    if (!monitor) {
+        mf_send_error_now(b, peer->handle, (struct mf_str){NULL, 0}, MF_E_UNSUPPORTED,
+                          "there are 16 monitors already, and no more are supported");
+        return;
+    }
+    monitor->peer = peer->handle;
+    heard(b, monitor);
+    mf_send(b, peer->handle,
+            &(struct mf_message){.kind = MF_MSG_MONITOR_WELCOME,
+                                 .monitor_welcome = {.cluster_id = b->cluster_id,
+                                                     .term = b->term,
+                                                     .pulse_ms = (uint64_t)b->config.pulse_ms,
+                                                     .silence_ms = (uint64_t)b->config.silence_ms,
+                                                     .agent_grace_ms = (uint64_t)b->config.agent_grace_ms}});
+    for (size_t i = 0; i < b->nodes.n; i++)
+        tell(b, monitor, b->nodes.items[i]);
+    mf_str_format(address, sizeof(address), "%.*s", MF_STR_ARG(hello->pulse_address));
+    if (strcmp(address, monitor->address) == 0)
+        return;
+    memcpy(monitor->address, address, sizeof(address));
+    tell_nodes_targets(b);
+}
+
+static void suspect(struct mf_broker *b, struct mf_node *node, struct mf_str monitor,
+                    const struct mf_msg_monitor_verdict *v)
+{
+    struct mf_event event = {.kind = MF_EV_NODE_SUSPECT,
+                             .node_suspect = {.node = node->name,
+                                              .epoch = node->epoch,
+                                              .monitor = monitor,
+                                              .evidence = v->evidence,
+                                              .silent_ms = v->silent_ms}};
+    char text[MF_SUBJECT_MAX];
+
+    mf_journal(b, 0, &event, mf_subject_named("node", node->name, text));
+}
+
+static void recovered(struct mf_broker *b, struct mf_node *node, struct mf_str monitor)
+{
+    struct mf_event event = {
+        .kind = MF_EV_NODE_RECOVERED,
+        .node_recovered = {.node = node->name, .epoch = node->epoch, .monitor = monitor}};
+    char text[MF_SUBJECT_MAX];
+
+    if (node->state == MF_NODE_STATE_FAILED && node->recovered_told)
+        return;
+    mf_journal(b, 0, &event, mf_subject_named("node", node->name, text));
+}
+
+static bool moves(const struct mf_node *node, enum mf_node_event event)
+{
+    const char *why;
+    unsigned next;
+
+    return mf_life_move(&mf_life_node, node->state, event, &next, &why);
+}
+
+static void on_verdict(struct mf_broker *b, struct mf_monitor *monitor,
+                       const struct mf_msg_monitor_verdict *v)
+{
+    struct mf_node *node = mf_node_find(b, v->node);
+    struct mf_str name = mf_str(monitor->name);
+
+    if (!node)
+        return;
+    if (node->epoch == v->epoch && v->verdict == MF_VERDICT_SUSPECT && moves(node, MF_NODE_EVENT_SUSPECT))
+        suspect(b, node, name, v);
+    else if (node->epoch == v->epoch && v->verdict == MF_VERDICT_RECOVERED &&
+             moves(node, MF_NODE_EVENT_RECOVERED))
+        recovered(b, node, name);
+    else if (node->epoch == v->epoch && v->verdict == MF_VERDICT_FAILED && moves(node, MF_NODE_EVENT_FAILED))
+        mf_node_fail(b, node,
+                     &(struct mf_ev_node_failed){.monitor = name,
+                                                 .evidence = v->evidence,
+                                                 .silent_ms = v->silent_ms,
+                                                 .closed_ms = v->closed_ms,
+                                                 .agent_dead_ms = v->agent_dead_ms});
+    mf_monitor_node_changed(b, node); /* moved or void: it sees what holds now */
+}
+
+void mf_monitor_message(struct mf_broker *b, const struct mf_peer *peer, const struct mf_message *m)
+{
+    struct mf_monitor *monitor;
+
+    if (m->kind == MF_MSG_MONITOR_HELLO) {
+        on_hello(b, peer, &m->monitor_hello);
+        return;
+    }
+    monitor = by_peer(b, peer->handle);
+    if (!monitor) { /* of an earlier reign */
+        mf_send_error_now(b, peer->handle, (struct mf_str){NULL, 0}, MF_E_STALE,
+                          "this connection has no session; say monitor-hello");
+        return;
+    }
+    if (m->kind == MF_MSG_MONITOR_ALIVE) {
+        monitor->nodes_heard = m->monitor_alive.nodes_heard;
+        monitor->nodes_known = m->monitor_alive.nodes_known;
+    } else if (m->kind == MF_MSG_MONITOR_VERDICT) {
+        on_verdict(b, monitor, &m->monitor_verdict);
+    }
+}

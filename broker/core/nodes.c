@@ -1,0 +1,329 @@
+/* nodes.c - who is on the other end, and whether what it says counts: only the session that has the node's
+ * present epoch moves state; everything else is told to say hello again. */
+#include "nodes.h"
+#include "heal.h"
+#include "journal.h"
+#include "monitors.h"
+#include "orders.h"
+#include "out.h"
+#include "pulse.h"
+#include "queries.h"
+
+#include <string.h>
+
+/* ------------------------------------------------------------------ hello */
+
+static void refuse(struct mf_broker *b, const struct mf_peer *peer, struct mf_node *node,
+                   const struct mf_msg_hello *hello, enum mf_errcode code, const char *reason)
+{
+    char text[512];
+    struct mf_str all = mf_str_format(text, sizeof(text), "%.*s %.*s %.*s", MF_STR_ARG(peer->name),
+                                      MF_STR_ARG(hello->machine_id), (int)strcspn(reason, "0123456789"),
+                                      reason); /* the same trouble, at whatever time */
+    uint64_t hash = mf_hash(all.ptr, all.len);
+    bool said = node && node->refused_hash == hash;
+
+    for (size_t i = 0; i < sizeof(b->refused) / sizeof(*b->refused) && !said; i++)
+        said = b->refused[i] == hash;
+    if (!said) {
+        mf_row_node_refused(b, peer->name, hello->machine_id, reason);
+        if (node)
+            node->refused_hash = hash;
+        else
+            b->refused[b->refused_next++ % (sizeof(b->refused) / sizeof(*b->refused))] = hash;
+    }
+    mf_send_error(b, peer->handle, (struct mf_str){NULL, 0}, code, reason);
+}
+
+static bool acceptable(struct mf_broker *b, const struct mf_peer *peer, struct mf_node *node,
+                       const struct mf_msg_hello *hello)
+{
+    char text[256];
+
+    if (!mf_uuid_is_zero(hello->cluster_id) && !mf_uuid_eq(hello->cluster_id, b->cluster_id)) {
+        refuse(b, peer, node, hello, MF_E_FORBIDDEN,
+               "this worker was welcomed to another cluster before; clear its state or give it the right "
+               "broker");
+        return false;
+    }
+    if (hello->term_seen > UINT64_MAX / 2) {
+        refuse(b, peer, node, hello, MF_E_INVALID, "term_seen is out of any sensible range");
+        return false;
+    }
+    if (!node)
+        return true;
+    if (!mf_str_eq(node->machine_id, hello->machine_id)) {
+        mf_str_format(
+            text, sizeof(text),
+            "node %.*s is known as another machine; run `mayfly node forget %.*s` if it was replaced",
+            MF_STR_ARG(node->name), MF_STR_ARG(node->name));
+        refuse(b, peer, node, hello, MF_E_FORBIDDEN, text);
+        return false;
+    }
+    if (mf_node_up(node) && node->peer != peer->handle && (mf_ms)hello->started_ms < node->started_ms) {
+        refuse(b, peer, node, hello, MF_E_UNAVAILABLE,
+               "a worker of this name on this machine started later and is connected; stop one of them");
+        return false;
+    }
+    return true;
+}
+
+static void raise_term(struct mf_broker *b, struct mf_str node, uint64_t seen)
+{
+    struct mf_event event = {.kind = MF_EV_TERM_RAISED, .term_raised = {.term = seen + 1, .node = node}};
+
+    mf_journal(b, 0, &event, mf_str("cluster"));
+}
+
+static uint64_t join(struct mf_broker *b, struct mf_str name, const struct mf_msg_hello *hello)
+{
+    char text[MF_SUBJECT_MAX];
+    struct mf_event event = {.kind = MF_EV_NODE_JOINED,
+                             .node_joined = {.node = name,
+                                             .epoch = b->epoch + 1,
+                                             .machine_id = hello->machine_id,
+                                             .boot_id = hello->boot_id,
+                                             .started_ms = hello->started_ms,
+                                             .capacity = hello->capacity,
+                                             .class = hello->class,
+                                             .labels = hello->labels,
+                                             .driver = hello->driver,
+                                             .guests_die_with_me = hello->guests_die_with_me,
+                                             .probe_address = hello->probe_address}};
+
+    return mf_journal(b, 0, &event, mf_subject_named("node", name, text));
+}
+
+static void welcome(struct mf_broker *b, const struct mf_node *node)
+{
+    struct mf_rec_endpoint monitors[MF_MONITORS_MAX];
+    uint8_t key[MF_PULSE_KEY];
+    struct mf_message message = {.kind = MF_MSG_WELCOME,
+                                 .welcome = {.epoch = node->epoch,
+                                             .term = b->term,
+                                             .cluster_id = b->cluster_id,
+                                             .log_id = b->log_id,
+                                             .pulse_key = {(char *)key, sizeof(key)},
+                                             .pulse_ms = (uint64_t)b->config.pulse_ms,
+                                             .alive_ms = (uint64_t)b->config.alive_ms}};
+
+    mf_pulse_key(b->config.pulse_secret, node->name, node->epoch, key);
+    message.welcome.monitors.items = monitors;
+    message.welcome.monitors.n = mf_monitor_endpoints(b, monitors);
+    mf_send(b, node->peer, &message);
+}
+
+/* A hello said again, because its answer was still on the way, tells of a time before that answer: since then
+ * the worker may have begun what it was ordered. */
+static bool answered(struct mf_broker *b, const struct mf_peer *peer, const struct mf_node *node,
+                     const struct mf_msg_hello *hello)
+{
+    if (!hello->again || !node || node->welcomed != peer->handle)
+        return false;
+    if (node->peer == peer->handle)
+        welcome(b, node);
+    return true;
+}
+
+void mf_node_hello(struct mf_broker *b, const struct mf_peer *peer, const struct mf_msg_hello *hello)
+{
+    struct mf_node *node = mf_node_find(b, peer->name);
+    bool rebooted;
+    uint64_t cause;
+
+    if (!acceptable(b, peer, node, hello) || answered(b, peer, node, hello))
+        return;
+    if (hello->term_seen > b->term)
+        raise_term(b, peer->name, hello->term_seen);
+    rebooted = node && !mf_str_eq(node->boot_id, hello->boot_id);
+    cause = join(b, peer->name, hello);
+    node = mf_node_find(b, peer->name);
+    node->refused_hash = 0;
+    if (node->peer && node->peer != peer->handle)
+        mf_close(b, node->peer);
+    node->peer = node->welcomed = peer->handle;
+    welcome(b, node);
+    node->matching = true; /* not ready before all of its inventory is looked at */
+    mf_node_match(b, node, (struct mf_guests){hello->guests.items, hello->guests.n}, rebooted, cause);
+    node->matching = false;
+    mf_node_try_ready(b, node);
+    mf_orders_session(b, node);
+    mf_monitor_node_changed(b, node);
+}
+
+void mf_node_try_ready(struct mf_broker *b, struct mf_node *node)
+{
+    if (node->state != MF_NODE_STATE_JOINING || !mf_node_up(node) || node->must_go || node->matching)
+        return;
+    mf_row_node_ready(b, node);
+    mf_monitor_node_changed(b, node);
+}
+
+/* ------------------------------------------------------------------ what a worker reports */
+
+static void hello_again(struct mf_broker *b, uint64_t peer, const char *why)
+{
+    mf_send_now(b, peer,
+                &(struct mf_message){.kind = MF_MSG_HELLO_AGAIN, .hello_again = {.text = mf_str(why)}});
+}
+
+static struct mf_node *session(struct mf_broker *b, const struct mf_peer *peer, uint64_t epoch)
+{
+    struct mf_node *node = mf_node_find(b, peer->name);
+
+    if (!node || node->peer != peer->handle)
+        hello_again(b, peer->handle, "this connection has no session");
+    else if (node->epoch != epoch)
+        hello_again(b, peer->handle, "that epoch is over");
+    else
+        return node;
+    return NULL;
+}
+
+static void ack_report(struct mf_broker *b, const struct mf_node *node, uint64_t report_id)
+{
+    mf_send(b, node->peer,
+            &(struct mf_message){.kind = MF_MSG_REPORT_ACK,
+                                 .report_ack = {.report_id = report_id, .epoch = node->epoch}});
+}
+
+static void created(struct mf_broker *b, struct mf_instance *inst, const struct mf_msg_order_result *result)
+{
+    if (inst->state != MF_INSTANCE_STATE_PLACED)
+        return; /* told twice, or it has to go by now and its destroy is out */
+    if (mf_str_is(result->code, "ok"))
+        mf_heal_running(b, inst, result->took_ms);
+    else if (result->order_id == inst->order_id)
+        mf_heal_birth_failed(b, inst, result->code, result->text);
+}
+
+static void destroyed(struct mf_broker *b, struct mf_instance *inst, const struct mf_msg_order_result *result)
+{
+    if (inst->state != MF_INSTANCE_STATE_DESTROYING && inst->state != MF_INSTANCE_STATE_TOMBSTONE)
+        return;
+    if (mf_str_is(result->code, "ok"))
+        mf_heal_gone(b, inst, inst->last_seq, "destroyed: not listed and no process");
+    else if (result->order_id == inst->order_id)
+        mf_order_failed(b, inst, result->text.len ? result->text : result->code);
+}
+
+static void on_result(struct mf_broker *b, const struct mf_peer *peer,
+                      const struct mf_msg_order_result *result)
+{
+    struct mf_node *node = session(b, peer, result->epoch);
+    struct mf_instance *inst;
+
+    if (!node)
+        return;
+    inst = mf_instance_find(b, result->id);
+    if (inst && inst->node == node) {
+        if (result->operation == MF_OPERATION_CREATE)
+            created(b, inst, result);
+        else
+            destroyed(b, inst, result);
+    }
+    ack_report(b, node, result->report_id);
+}
+
+static void on_death(struct mf_broker *b, const struct mf_peer *peer, const struct mf_msg_fact_death *fact)
+{
+    struct mf_node *node = session(b, peer, fact->epoch);
+    struct mf_instance *inst;
+
+    if (!node)
+        return;
+    inst = mf_instance_find(b, fact->id);
+    if (inst && inst->node == node)
+        mf_heal_died(b, inst, 0, fact->how, fact->text);
+    ack_report(b, node, fact->report_id);
+}
+
+static void on_alive(struct mf_broker *b, const struct mf_peer *peer, uint64_t epoch)
+{
+    if (session(b, peer, epoch))
+        mf_send_now(
+            b, peer->handle,
+            &(struct mf_message){.kind = MF_MSG_ALIVE_ACK, .alive_ack = {.epoch = epoch, .term = b->term}});
+}
+
+void mf_node_message(struct mf_broker *b, const struct mf_peer *peer, const struct mf_message *m)
+{
+    struct mf_node *node;
+
+    switch (m->kind) {
+    case MF_MSG_ORDER_ACK:
+        node = session(b, peer, m->order_ack.epoch);
+        if (node)
+            mf_order_acked(b, node, m->order_ack.order_id);
+        return;
+    case MF_MSG_ORDER_RESULT:
+        on_result(b, peer, &m->order_result);
+        return;
+    case MF_MSG_FACT_DEATH:
+        on_death(b, peer, &m->fact_death);
+        return;
+    case MF_MSG_WORKER_ALIVE:
+        on_alive(b, peer, m->worker_alive.epoch);
+        return;
+    case MF_MSG_INVENTORY:
+        node = session(b, peer, m->inventory.epoch);
+        if (node) /* asked for only to see what became of unknown domains */
+            mf_node_claims(b, node, (struct mf_guests){m->inventory.guests.items, m->inventory.guests.n}, 0);
+        return;
+    case MF_MSG_LOG_TAIL:
+        if (session(b, peer, m->log_tail.epoch))
+            mf_query_log_tail(b, peer, &m->log_tail);
+        return;
+    default:
+        return;
+    }
+}
+
+void mf_node_look(struct mf_broker *b, struct mf_node *node)
+{
+    enum { LOOK_EVERY_MS = 10000 };
+
+    if (!mf_node_up(node) || !node->n_claims)
+        return;
+    mf_send_now(b, node->peer,
+                &(struct mf_message){.kind = MF_MSG_INVENTORY_ASK,
+                                     .inventory_ask = {.ask_id = ++b->next_ask, .epoch = node->epoch}});
+    mf_heap_set(&b->alarms, &node->look.timer, b->now + LOOK_EVERY_MS);
+}
+
+/* ------------------------------------------------------------------ its end */
+
+void mf_node_fail(struct mf_broker *b, struct mf_node *node, const struct mf_ev_node_failed *with)
+{
+    struct mf_ev_node_failed failed = *with;
+    uint64_t peer = node->peer, cause;
+
+    failed.node = node->name;
+    failed.epoch = node->epoch;
+    failed.instances = 0;
+    for (const struct mf_instance *inst = node->first; inst; inst = inst->next)
+        failed.instances += inst->current;
+    cause = mf_row_node_failed(b, node, &failed);
+    node->peer = 0;
+    mf_heal_node_failed(b, node, cause);
+    mf_node_claims(b, node, (struct mf_guests){NULL, 0}, 0);
+    if (peer)
+        hello_again(b, peer, "this epoch was held for failed");
+    mf_monitor_node_changed(b, node);
+}
+
+void mf_node_peer_gone(struct mf_broker *b, uint64_t peer)
+{
+    for (size_t i = 0; i < b->nodes.n; i++) {
+        struct mf_node *node = b->nodes.items[i];
+        if (node->peer != peer)
+            continue;
+        node->peer = 0;
+        if (node->guests_die_with_me && node->state != MF_NODE_STATE_FAILED)
+            mf_node_fail(
+                b, node,
+                &(struct mf_ev_node_failed){.monitor = mf_str("broker"), .evidence = MF_EVIDENCE_CLOSED});
+        mf_monitor_node_changed(b, node);
+        return;
+    }
+}

@@ -1,0 +1,504 @@
+/* queries.c - lists and status. A page ends at so many rows or so many bytes, whichever comes first, and says
+ * where the next begins; a cursor is a place in the order, not a position, so that a list that changes
+ * meanwhile misses and repeats nothing that stays. */
+#include "queries.h"
+#include "out.h"
+#include "place.h"
+#include "requests.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { PAGE_BYTES = 600 * 1024, ROW_BYTES = 320, LOG_ASK_MS = 5000, ASKS_MAX = 256, LOG_BYTES = 65536 };
+
+static size_t labels_bytes(struct mf_labels labels)
+{
+    size_t bytes = 0;
+
+    for (uint32_t i = 0; i < labels.n; i++)
+        bytes += labels.items[i].key.len + labels.items[i].value.len + 4;
+    return bytes;
+}
+
+static uint32_t page_rows(const struct mf_broker *b)
+{
+    return b->config.list_page < 500 ? b->config.list_page : 500;
+}
+
+/* ------------------------------------------------------------------ groups */
+
+/* "name/group_id"; the group after it comes next. */
+static size_t groups_after(const struct mf_broker *b, struct mf_str after)
+{
+    const char *slash = after.len ? memchr(after.ptr, '/', after.len) : NULL;
+    struct mf_uuid id = {{0}};
+    size_t at;
+
+    if (!slash)
+        return mf_groups_from(b, after, id);
+    struct mf_str name = {after.ptr, (uint32_t)(slash - after.ptr)};
+    mf_uuid_parse(slash + 1, after.len - name.len - 1, &id);
+    at = mf_groups_from(b, name, id);
+    if (at < b->groups.n) {
+        const struct mf_group *group = b->groups.items[at];
+        at += mf_str_eq(group->name, name) && mf_uuid_eq(group->id, id);
+    }
+    return at;
+}
+
+static struct mf_rec_group_row group_row(const struct mf_group *group)
+{
+    return (struct mf_rec_group_row){
+        .group_id = group->id,
+        .group = group->name,
+        .state = group->state,
+        .image = group->image->rec.name,
+        .offering = group->offering->rec.name,
+        .policy = group->policy,
+        .spread = group->spread,
+        .desired = group->desired,
+        .min = group->min,
+        .running = group->running,
+        .pending = group->pending,
+        .labels = group->labels,
+        .require = group->require,
+        .created_ms = (uint64_t)group->created_ms,
+        /* tombstones wait for their nodes' return; nobody needs to wait for them */
+        .left = group->living - group->tombstones};
+}
+
+static void list_groups(struct mf_broker *b, uint64_t peer, const struct mf_msg_list_groups *q)
+{
+    struct mf_rec_group_row *rows = mf_arena_alloc(&b->arena, page_rows(b) * sizeof(*rows));
+    struct mf_message message = {.kind = MF_MSG_GROUPS,
+                                 .groups = {.request_id = q->request_id, .seq = b->seq}};
+    char next[160], uuid[MF_UUID_TEXT];
+    size_t bytes = 0, i;
+    uint32_t n = 0;
+
+    for (i = groups_after(b, q->after); i < b->groups.n && n < page_rows(b) && bytes < PAGE_BYTES; i++) {
+        const struct mf_group *group = b->groups.items[i];
+        rows[n++] = group_row(group);
+        bytes += ROW_BYTES + labels_bytes(group->labels) + labels_bytes(group->require);
+    }
+    message.groups.rows.items = rows;
+    message.groups.rows.n = n;
+    if (i < b->groups.n && n)
+        message.groups.next = mf_str_format(next, sizeof(next), "%.*s/%s", MF_STR_ARG(rows[n - 1].group),
+                                            mf_uuid_text(rows[n - 1].group_id, uuid));
+    mf_send(b, peer, &message);
+}
+
+/* ------------------------------------------------------------------ instances */
+
+struct place_in_list { /* of the last instance that was shown */
+    struct mf_str group;
+    struct mf_uuid group_id;
+    uint32_t slot;
+    uint64_t generation;
+};
+
+static bool parse_place(struct mf_str after, struct place_in_list *ret, char group[64])
+{
+    char text[256], uuid[MF_UUID_TEXT];
+    unsigned long long generation;
+    unsigned slot;
+
+    mf_str_format(text, sizeof(text), "%.*s", MF_STR_ARG(after));
+    if (sscanf(text, "%63[a-z0-9-]/%36[0-9a-fA-F-]/%u#%llu", group, uuid, &slot, &generation) != 4 ||
+        !mf_uuid_parse(uuid, strlen(uuid), &ret->group_id))
+        return false;
+    ret->group = mf_str(group);
+    ret->slot = slot;
+    ret->generation = generation;
+    return true;
+}
+
+struct page {
+    struct mf_broker *b;
+    struct mf_rec_instance_row *rows;
+    uint32_t n;
+    const struct mf_instance *last;
+    bool more;
+    const struct mf_group *reason_group; /* the reason below is its */
+    uint32_t reason_len;
+    char reason[256];
+};
+
+static struct mf_str reason_of(struct page *page, const struct mf_instance *inst)
+{
+    struct mf_broker *b = page->b;
+
+    if (inst->state != MF_INSTANCE_STATE_PENDING) {
+        if (inst->order && inst->order->why[0])
+            return mf_str(inst->order->why);
+        return inst->reason ? mf_str(inst->reason) : (struct mf_str){NULL, 0};
+    }
+    if (page->reason_group != mf_group_of(inst) || b->n_claims) {
+        page->reason_len = mf_place_reason(b, inst->slot, page->reason).len;
+        page->reason_group = mf_group_of(inst);
+    }
+    return mf_str_dup(&b->arena, (struct mf_str){page->reason, page->reason_len});
+}
+
+static void show(struct page *page, const struct mf_instance *inst)
+{
+    const struct mf_group *group = mf_group_of(inst);
+
+    if (page->n == page_rows(page->b) || (size_t)page->n * (ROW_BYTES + 255) > PAGE_BYTES) {
+        page->more = true;
+        return;
+    }
+    page->last = inst;
+    page->rows[page->n++] =
+        (struct mf_rec_instance_row){.id = inst->id,
+                                     .group = group->name,
+                                     .slot = inst->slot->index,
+                                     .generation = inst->generation,
+                                     .state = inst->state,
+                                     .node = inst->node ? inst->node->name : (struct mf_str){NULL, 0},
+                                     .image = group->image->rec.name,
+                                     .offering = group->offering->rec.name,
+                                     .created_ms = (uint64_t)inst->created_ms,
+                                     .running_ms = (uint64_t)inst->running_ms,
+                                     .cause = inst->cause,
+                                     .reason = reason_of(page, inst),
+                                     .current = inst->current};
+}
+
+static void show_group(struct page *page, const struct mf_group *group, uint32_t slot, uint64_t generation)
+{
+    for (; slot < group->n_slots && !page->more; slot++, generation = 0) {
+        const struct mf_instance *inst = group->slots[slot]->newest;
+        while (inst && inst->older)
+            inst = inst->older;
+        for (; inst && !page->more; inst = inst->newer)
+            if (inst->generation > generation)
+                show(page, inst);
+    }
+}
+
+static void show_from(struct page *page, const struct mf_msg_list_instances *q)
+{
+    struct mf_broker *b = page->b;
+    struct place_in_list after = {.group = q->group};
+    char name[64];
+    bool inside = parse_place(q->after, &after, name);
+
+    for (size_t i = mf_groups_from(b, after.group, after.group_id); i < b->groups.n && !page->more; i++) {
+        const struct mf_group *group = b->groups.items[i];
+        bool here = inside && mf_uuid_eq(group->id, after.group_id);
+        if (q->group.len && !mf_str_eq(group->name, q->group))
+            break;
+        show_group(page, group, here ? after.slot : 0, here ? after.generation : 0);
+    }
+}
+
+static bool group_exists(const struct mf_broker *b, struct mf_str name)
+{
+    size_t at = mf_groups_from(b, name, (struct mf_uuid){{0}});
+
+    return at < b->groups.n && mf_str_eq(((const struct mf_group *)b->groups.items[at])->name, name);
+}
+
+static void list_instances(struct mf_broker *b, uint64_t peer, const struct mf_msg_list_instances *q)
+{
+    struct page page = {.b = b, .rows = mf_arena_alloc(&b->arena, page_rows(b) * sizeof(*page.rows))};
+    struct mf_message message = {.kind = MF_MSG_INSTANCES,
+                                 .instances = {.request_id = q->request_id, .seq = b->seq}};
+    char next[200], uuid[MF_UUID_TEXT], text[160];
+
+    if (q->group.len && !group_exists(b, q->group)) {
+        mf_str_format(text, sizeof(text), "there is no group %.*s; `mayfly groups` shows what there is",
+                      MF_STR_ARG(q->group));
+        mf_send_error(b, peer, q->request_id, MF_E_UNKNOWN, text);
+        return;
+    }
+    show_from(&page, q);
+    message.instances.rows.items = page.rows;
+    message.instances.rows.n = page.n;
+    if (page.more)
+        message.instances.next =
+            mf_str_format(next, sizeof(next), "%.*s/%s/%u#%llu", MF_STR_ARG(mf_group_of(page.last)->name),
+                          mf_uuid_text(mf_group_of(page.last)->id, uuid), page.last->slot->index,
+                          (unsigned long long)page.last->generation);
+    mf_send(b, peer, &message);
+}
+
+/* ------------------------------------------------------------------ nodes, images, offerings */
+
+static uint64_t minus(uint64_t a, uint64_t c)
+{
+    return a > c ? a - c : 0;
+}
+
+static struct mf_str node_reason(struct mf_broker *b, const struct mf_node *node)
+{
+    char text[128];
+
+    if (node->state == MF_NODE_STATE_JOINING && node->must_go)
+        return mf_str_dup(&b->arena, mf_str_format(text, sizeof(text),
+                                                   "%u instances that must not run there are not gone yet",
+                                                   node->must_go));
+    if (node->state != MF_NODE_STATE_FAILED && !mf_node_up(node))
+        return mf_str("its agent is not connected");
+    if (node->n_claims)
+        return mf_str_dup(&b->arena,
+                          mf_str_format(text, sizeof(text), "%zu unknown domains", node->n_claims));
+    return (struct mf_str){NULL, 0};
+}
+
+static struct mf_rec_node_row node_row(struct mf_broker *b, const struct mf_node *node)
+{
+    return (struct mf_rec_node_row){
+        .node = node->name,
+        .state = node->state,
+        .connected = mf_node_up(node),
+        .epoch = node->epoch,
+        .capacity = node->capacity,
+        .free = {.vcpus = minus(node->capacity.vcpus, node->used.vcpus),
+                 .memory_mib = minus(node->capacity.memory_mib, node->used.memory_mib),
+                 .disk_mib = minus(node->capacity.disk_mib, node->used.disk_mib)},
+        .class = node->class,
+        .labels = node->labels,
+        .instances = node->n_instances,
+        .driver = node->driver,
+        .reason = node_reason(b, node)};
+}
+
+static void list_nodes(struct mf_broker *b, uint64_t peer, const struct mf_msg_list_nodes *q)
+{
+    struct mf_rec_node_row *rows = mf_arena_alloc(&b->arena, page_rows(b) * sizeof(*rows));
+    struct mf_message message = {.kind = MF_MSG_NODES, .nodes = {.request_id = q->request_id, .seq = b->seq}};
+    size_t bytes = 0, i = mf_named_from(b, &b->nodes, q->after);
+    uint32_t n = 0;
+
+    if (q->after.len && mf_node_find(b, q->after))
+        i++;
+    for (; i < b->nodes.n && n < page_rows(b) && bytes < PAGE_BYTES; i++) {
+        rows[n++] = node_row(b, b->nodes.items[i]);
+        bytes += 2 * ROW_BYTES + labels_bytes(rows[n - 1].labels);
+    }
+    message.nodes.rows.items = rows;
+    message.nodes.rows.n = n;
+    if (i < b->nodes.n && n)
+        message.nodes.next = rows[n - 1].node;
+    mf_send(b, peer, &message);
+}
+
+static void list_images(struct mf_broker *b, uint64_t peer, struct mf_str request_id)
+{
+    struct mf_rec_image *rows = mf_arena_alloc(&b->arena, (b->images.n + 1) * sizeof(*rows));
+    struct mf_message message = {.kind = MF_MSG_IMAGES, .images = {.request_id = request_id, .seq = b->seq}};
+
+    for (size_t i = 0; i < b->images.n; i++)
+        rows[i] = ((const struct mf_image *)b->images.items[i])->rec;
+    message.images.rows.items = rows;
+    message.images.rows.n = (uint32_t)b->images.n;
+    mf_send(b, peer, &message);
+}
+
+static void list_offerings(struct mf_broker *b, uint64_t peer, struct mf_str request_id)
+{
+    struct mf_rec_offering *rows = mf_arena_alloc(&b->arena, (b->offerings.n + 1) * sizeof(*rows));
+    struct mf_message message = {.kind = MF_MSG_OFFERINGS,
+                                 .offerings = {.request_id = request_id, .seq = b->seq}};
+
+    for (size_t i = 0; i < b->offerings.n; i++)
+        rows[i] = ((const struct mf_offering *)b->offerings.items[i])->rec;
+    message.offerings.rows.items = rows;
+    message.offerings.rows.n = (uint32_t)b->offerings.n;
+    mf_send(b, peer, &message);
+}
+
+/* ------------------------------------------------------------------ status */
+
+static void fill_monitors(struct mf_broker *b, struct mf_msg_status_reply *reply,
+                          struct mf_rec_monitor_row *rows)
+{
+    for (size_t i = 0; i < b->n_monitors; i++) {
+        const struct mf_monitor *monitor = &b->monitors[i];
+        rows[i] = (struct mf_rec_monitor_row){.monitor = mf_str(monitor->name),
+                                              .heard = monitor->heard,
+                                              .age_ms = (uint64_t)(b->now - monitor->heard_at),
+                                              .nodes_heard = monitor->nodes_heard,
+                                              .nodes_known = monitor->nodes_known};
+        reply->heard |= monitor->heard;
+    }
+    reply->monitors.items = rows;
+    reply->monitors.n = (uint32_t)b->n_monitors;
+}
+
+static void status(struct mf_broker *b, uint64_t peer, const struct mf_msg_status *q)
+{
+    struct mf_rec_monitor_row rows[MF_MONITORS_MAX];
+    struct mf_message message = {.kind = MF_MSG_STATUS_REPLY,
+                                 .status_reply = {.request_id = q->request_id,
+                                                  .cluster_id = b->cluster_id,
+                                                  .log_id = b->log_id,
+                                                  .term = b->term,
+                                                  .seq = b->seq,
+                                                  .oldest_seq = b->oldest,
+                                                  .version = mf_str(MAYFLY_VERSION),
+                                                  .up_ms = (uint64_t)(b->now - b->started),
+                                                  .groups = b->groups.n,
+                                                  .running = b->count[MF_INSTANCE_STATE_RUNNING],
+                                                  .pending = b->count[MF_INSTANCE_STATE_PENDING],
+                                                  .placed = b->count[MF_INSTANCE_STATE_PLACED],
+                                                  .ending = b->count[MF_INSTANCE_STATE_LOST] +
+                                                            b->count[MF_INSTANCE_STATE_TOMBSTONE] +
+                                                            b->count[MF_INSTANCE_STATE_DESTROYING],
+                                                  .nodes = b->nodes.n}};
+
+    for (size_t i = 0; i < b->nodes.n; i++) {
+        const struct mf_node *node = b->nodes.items[i];
+        message.status_reply.nodes_ready += node->state == MF_NODE_STATE_READY && mf_node_up(node);
+    }
+    fill_monitors(b, &message.status_reply, rows);
+    mf_send(b, peer, &message);
+}
+
+/* ------------------------------------------------------------------ a guest's output */
+
+static void drop_ask(struct mf_broker *b, struct mf_ask *ask)
+{
+    struct mf_ask **at = &b->asks;
+
+    while (*at != ask)
+        at = &(*at)->next;
+    *at = ask->next;
+    mf_heap_unset(&b->alarms, &ask->alarm.timer);
+    b->n_asks--;
+    free(ask);
+}
+
+static void ask_node(struct mf_broker *b, uint64_t peer, const struct mf_msg_logs *q,
+                     const struct mf_instance *inst)
+{
+    struct mf_ask *ask = mf_calloc(sizeof(*ask));
+
+    *ask = (struct mf_ask){.alarm.kind = MF_ALARM_ASK,
+                           .next = b->asks,
+                           .id = ++b->next_ask,
+                           .peer = peer,
+                           .instance = inst->id,
+                           .node = inst->node};
+    mf_str_format(ask->request_id, sizeof(ask->request_id), "%.*s", MF_STR_ARG(q->request_id));
+    b->asks = ask;
+    b->n_asks++;
+    mf_heap_set(&b->alarms, &ask->alarm.timer, b->now + LOG_ASK_MS);
+    mf_send(b, inst->node->peer,
+            &(struct mf_message){.kind = MF_MSG_LOG_ASK,
+                                 .log_ask = {.ask_id = ask->id,
+                                             .epoch = inst->node->epoch,
+                                             .id = inst->id,
+                                             .bytes = q->bytes ? q->bytes : LOG_BYTES}});
+}
+
+static void logs(struct mf_broker *b, uint64_t peer, const struct mf_msg_logs *q)
+{
+    struct mf_group *group;
+    struct mf_instance *inst = mf_target_find(b, q->target, &group);
+    char text[320];
+
+    if (!inst)
+        mf_send_error(b, peer, q->request_id, MF_E_UNKNOWN,
+                      mf_str_format(text, sizeof(text),
+                                    "there is no instance %.*s; say GROUP/SLOT or an instance's id",
+                                    MF_STR_ARG(q->target))
+                          .ptr);
+    else if (!inst->node)
+        mf_send_error(b, peer, q->request_id, MF_E_UNAVAILABLE,
+                      "it waits for room and has written nothing yet");
+    else if (!mf_node_up(inst->node))
+        mf_send_error(b, peer, q->request_id, MF_E_UNAVAILABLE,
+                      "its node is not connected; try again when it is back");
+    else if (b->n_asks >= ASKS_MAX)
+        mf_send_error(b, peer, q->request_id, MF_E_UNAVAILABLE, "too many outputs are being read; try again");
+    else
+        ask_node(b, peer, q, inst);
+}
+
+void mf_query_log_tail(struct mf_broker *b, const struct mf_peer *peer, const struct mf_msg_log_tail *tail)
+{
+    struct mf_ask *ask = b->asks;
+
+    while (ask && ask->id != tail->ask_id)
+        ask = ask->next;
+    if (!ask || !mf_str_eq(ask->node->name, peer->name))
+        return;
+    if (mf_str_is(tail->code, "ok"))
+        mf_send(b, ask->peer,
+                &(struct mf_message){.kind = MF_MSG_LOGS_REPLY,
+                                     .logs_reply = {.request_id = mf_str(ask->request_id),
+                                                    .id = ask->instance,
+                                                    .text = tail->text}});
+    else
+        mf_send_error(b, ask->peer, mf_str(ask->request_id), mf_error_value(tail->code),
+                      "its node could not read the guest's output");
+    drop_ask(b, ask);
+}
+
+void mf_query_ask_expired(struct mf_broker *b, struct mf_ask *ask)
+{
+    mf_send_error(b, ask->peer, mf_str(ask->request_id), MF_E_DEADLINE,
+                  "its node did not answer in time; try again");
+    drop_ask(b, ask);
+}
+
+void mf_query_peer_gone(struct mf_broker *b, uint64_t peer)
+{
+    struct mf_ask *next;
+
+    for (struct mf_ask *ask = b->asks; ask; ask = next) {
+        next = ask->next;
+        if (ask->peer == peer)
+            drop_ask(b, ask);
+    }
+}
+
+/* ------------------------------------------------------------------ the way in */
+
+static struct mf_str request_id_of(const struct mf_message *m)
+{
+    struct mf_str id; /* it is the first field of every query */
+
+    memcpy(&id, &m->list_groups.request_id, sizeof(id));
+    return id;
+}
+
+void mf_query_message(struct mf_broker *b, const struct mf_peer *peer, const struct mf_message *m)
+{
+    if (b->behind.n >= MF_OUT_MAX) {
+        mf_send_error_now(b, peer->handle, request_id_of(m), MF_E_UNAVAILABLE,
+                          "too many answers wait for the store; send it again in a while");
+        return;
+    }
+    switch (m->kind) {
+    case MF_MSG_LIST_GROUPS:
+        list_groups(b, peer->handle, &m->list_groups);
+        return;
+    case MF_MSG_LIST_INSTANCES:
+        list_instances(b, peer->handle, &m->list_instances);
+        return;
+    case MF_MSG_LIST_NODES:
+        list_nodes(b, peer->handle, &m->list_nodes);
+        return;
+    case MF_MSG_LIST_IMAGES:
+        list_images(b, peer->handle, m->list_images.request_id);
+        return;
+    case MF_MSG_LIST_OFFERINGS:
+        list_offerings(b, peer->handle, m->list_offerings.request_id);
+        return;
+    case MF_MSG_STATUS:
+        status(b, peer->handle, &m->status);
+        return;
+    case MF_MSG_LOGS:
+        logs(b, peer->handle, &m->logs);
+        return;
+    default:
+        mf_send_error_now(b, peer->handle, request_id_of(m), MF_E_INTERNAL,
+                          "this request is not for this part of the broker");
+    }
+}

@@ -1,0 +1,12 @@
+/* queries.h - what clients ask to be shown: lists by pages, status, a guest's output. */
+#ifndef MF_BROKER_QUERIES_H
+#define MF_BROKER_QUERIES_H
+
+#include "state.h"
+
+void mf_query_message(struct mf_broker *b, const struct mf_peer *peer, const struct mf_message *message);
+void mf_query_log_tail(struct mf_broker *b, const struct mf_peer *peer, const struct mf_msg_log_tail *tail);
+void mf_query_ask_expired(struct mf_broker *b, struct mf_ask *ask);
+void mf_query_peer_gone(struct mf_broker *b, uint64_t peer);
+
+#endif

@@ -1,0 +1,443 @@
+/* requests.c - a request is looked up by its key and id first; a new one is judged, and either refused in a
+ * row of its own or accepted in one, with the rows that change what is wanted right behind; the answer waits
+ * for these. What follows from what is wanted, births and deaths, is for the rest of the feed, or, after a
+ * crash, for the next reign. */
+#include "requests.h"
+#include "check.h"
+#include "fold.h"
+#include "heal.h"
+#include "journal.h"
+#include "out.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+struct asked { /* one request on its way through */
+    struct mf_broker *b;
+    const struct mf_peer *peer;
+    const struct mf_message *message;
+    struct mf_digest body;
+    struct mf_str request_id;
+    char key[81];
+    char subject[MF_SUBJECT_MAX];
+};
+
+/* ------------------------------------------------------------------ answers */
+
+static void answer(struct mf_broker *b, uint64_t peer, const struct mf_request *request)
+{
+    struct mf_message message = {.kind = MF_MSG_ACCEPTED,
+                                 .accepted = {.request_id = request->request_id,
+                                              .seq = request->seq,
+                                              .group_id = request->group_id,
+                                              .id = request->id,
+                                              .count = request->count}};
+
+    if (request->code.len)
+        message = (struct mf_message){.kind = MF_MSG_ERROR,
+                                      .error = {.request_id = request->request_id,
+                                                .code = request->code,
+                                                .text = request->text,
+                                                .retry = mf_error_retry(mf_error_value(request->code))}};
+    mf_send(b, peer, &message);
+}
+
+static void answer_asked(struct asked *a)
+{
+    struct mf_request *request = mf_request_find(a->b, mf_str(a->key), a->request_id);
+
+    MF_CHECK(request != NULL);
+    answer(a->b, a->peer->handle, request);
+}
+
+__attribute__((format(printf, 3, 4))) static void refuse(struct asked *a, enum mf_errcode code,
+                                                         const char *format, ...)
+{
+    char text[1024];
+    va_list args;
+    struct mf_event event = {.kind = MF_EV_REQUEST_REFUSED,
+                             .request_refused = {.key = mf_str(a->key),
+                                                 .request_id = a->request_id,
+                                                 .operation = mf_str(mf_kind_desc(a->message->kind)->wire),
+                                                 .body = a->body,
+                                                 .code = mf_str(mf_error_code(code))}};
+
+    va_start(args, format);
+    vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    event.request_refused.text = mf_str(text);
+    mf_journal(a->b, 0, &event, mf_str(a->subject));
+    answer_asked(a);
+}
+
+static uint64_t accept(struct asked *a, struct mf_uuid group_id, struct mf_uuid id, uint64_t count,
+                       uint64_t grace_ms)
+{
+    struct mf_event event = {.kind = MF_EV_REQUEST_ACCEPTED,
+                             .request_accepted = {.key = mf_str(a->key),
+                                                  .request_id = a->request_id,
+                                                  .operation = mf_str(mf_kind_desc(a->message->kind)->wire),
+                                                  .body = a->body,
+                                                  .group_id = group_id,
+                                                  .id = id,
+                                                  .count = count,
+                                                  .grace_ms = grace_ms}};
+
+    return mf_journal(a->b, 0, &event, mf_str(a->subject));
+}
+
+static const struct mf_uuid nobody;
+
+/* ------------------------------------------------------------------ provision, scale */
+
+struct wanted { /* a provision with its defaults filled in */
+    const struct mf_msg_provision *p;
+    uint64_t min;
+    enum mf_policy policy;
+    enum mf_spread spread;
+    enum mf_fit fit;
+};
+
+static struct wanted want(const struct mf_msg_provision *p)
+{
+    bool has_min = p->min || mf_has(mf_kind_desc(MF_MSG_PROVISION), p, "min");
+
+    return (struct wanted){.p = p,
+                           .min = has_min ? p->min : p->count,
+                           .policy = p->policy ? p->policy : MF_POLICY_AT_LEAST,
+                           .spread = p->spread ? p->spread : MF_SPREAD_NONE,
+                           .fit = p->fit ? p->fit : MF_FIT_SPREAD};
+}
+
+/* The first field in which an existing group is another one; NULL if it is the same but for count and min. */
+static const char *other_field(const struct mf_group *group, const struct wanted *w)
+{
+    if (!mf_str_eq(group->image->rec.name, w->p->image))
+        return "image";
+    if (!mf_str_eq(group->offering->rec.name, w->p->offering))
+        return "offering";
+    if (group->policy != w->policy)
+        return "policy";
+    if (group->spread != w->spread)
+        return "spread";
+    if (group->fit != w->fit)
+        return "fit";
+    if (!mf_labels_eq(group->labels, w->p->labels))
+        return "labels";
+    if (!mf_labels_eq(group->require, w->p->require))
+        return "require";
+    return mf_digest_eq(group->user_data, w->p->user_data.digest) ? NULL : "user_data";
+}
+
+static void rescale(struct asked *a, struct mf_group *group, uint64_t desired, uint64_t min)
+{
+    struct mf_broker *b = a->b;
+    struct mf_event event = {.kind = MF_EV_GROUP_SCALED,
+                             .group_scaled = {.group_id = group->id, .desired = desired, .min = min}};
+    uint64_t cause = accept(a, group->id, nobody, desired, 0);
+
+    if (desired == group->desired && min == group->min)
+        return;
+    cause = mf_journal(b, cause, &event, mf_str(a->subject));
+    mf_heal_slots_above(b, group, cause);
+}
+
+static void provision_existing(struct asked *a, struct mf_group *group, const struct wanted *w)
+{
+    const char *field = other_field(group, w);
+    bool same = group->desired == w->p->count && group->min == w->min;
+
+    if (!field && !same && !w->p->apply)
+        field = group->desired != w->p->count ? "count" : "min";
+    if (field) {
+        refuse(a, MF_E_EXISTS, "group %.*s exists with another %s; use another name, or destroy it first%s",
+               MF_STR_ARG(group->name), field,
+               strcmp(field, "count") && strcmp(field, "min") ? "" : ", or scale it");
+        return;
+    }
+    rescale(a, group, w->p->count, w->min); /* to what it is already, unless apply says otherwise */
+    answer_asked(a);
+}
+
+static void provision_new(struct asked *a, const struct wanted *w)
+{
+    struct mf_broker *b = a->b;
+    struct mf_uuid id = mf_uuid_make(&b->random, b->wall_ms);
+    uint64_t cause = accept(a, id, nobody, w->p->count, 0);
+    struct mf_event event = {.kind = MF_EV_GROUP_CREATED,
+                             .group_created = {.group_id = id,
+                                               .tenant = mf_str(MF_TENANT),
+                                               .group = w->p->group,
+                                               .desired = w->p->count,
+                                               .min = w->min,
+                                               .image = w->p->image,
+                                               .offering = w->p->offering,
+                                               .policy = w->policy,
+                                               .spread = w->spread,
+                                               .fit = w->fit,
+                                               .labels = w->p->labels,
+                                               .require = w->p->require,
+                                               .user_data = w->p->user_data.digest}};
+
+    mf_journal(b, cause, &event, mf_str(a->subject));
+    answer_asked(a);
+}
+
+static void provision(struct asked *a, const struct mf_msg_provision *p)
+{
+    struct wanted w = want(p);
+    struct mf_group *group = mf_group_active(a->b, p->group);
+
+    if (!mf_image_find(a->b, p->image))
+        refuse(a, MF_E_UNKNOWN,
+               "there is no image %.*s; `mayfly image list` shows what there is, `mayfly image add` adds one",
+               MF_STR_ARG(p->image));
+    else if (!mf_offering_find(a->b, p->offering))
+        refuse(a, MF_E_UNKNOWN, "there is no offering %.*s; ask an operator to add it",
+               MF_STR_ARG(p->offering));
+    else if (w.min > p->count)
+        refuse(a, MF_E_INVALID, "min %llu is above count %llu; lower min or raise count",
+               (unsigned long long)w.min, (unsigned long long)p->count);
+    else if (w.policy == MF_POLICY_AT_MOST)
+        refuse(a, MF_E_UNSUPPORTED, "policy at-most comes with leases; use at-least");
+    else if (group)
+        provision_existing(a, group, &w);
+    else
+        provision_new(a, &w);
+}
+
+static void scale(struct asked *a, const struct mf_msg_scale *s)
+{
+    struct mf_group *group = mf_group_active(a->b, s->group);
+    uint64_t min;
+
+    if (!group) {
+        refuse(a, MF_E_UNKNOWN, "there is no group %.*s; `mayfly groups` shows what there is",
+               MF_STR_ARG(s->group));
+        return;
+    }
+    min = group->min == group->desired || group->min > s->count ? s->count : group->min;
+    if (s->min || mf_has(mf_kind_desc(MF_MSG_SCALE), s, "min"))
+        min = s->min;
+    if (min > s->count) {
+        refuse(a, MF_E_INVALID, "min %llu is above count %llu; lower min or raise count",
+               (unsigned long long)min, (unsigned long long)s->count);
+        return;
+    }
+    rescale(a, group, s->count, min);
+    answer_asked(a);
+}
+
+/* ------------------------------------------------------------------ destroy */
+
+static bool parse_slot(struct mf_str text, uint32_t *ret_slot)
+{
+    uint32_t slot = 0;
+
+    if (text.len == 0 || text.len > 4)
+        return false;
+    for (uint32_t i = 0; i < text.len; i++) {
+        if (text.ptr[i] < '0' || text.ptr[i] > '9')
+            return false;
+        slot = slot * 10 + (uint32_t)(text.ptr[i] - '0');
+    }
+    *ret_slot = slot;
+    return true;
+}
+
+struct mf_instance *mf_target_find(struct mf_broker *b, struct mf_str target, struct mf_group **ret_group)
+{
+    const char *slash = memchr(target.ptr, '/', target.len);
+    struct mf_group *group;
+    struct mf_uuid id;
+    uint32_t slot;
+
+    *ret_group = NULL;
+    if (mf_uuid_parse(target.ptr, target.len, &id))
+        return mf_instance_find(b, id);
+    if (!slash) {
+        *ret_group = mf_group_active(b, target);
+        return NULL;
+    }
+    group = mf_group_active(b, (struct mf_str){target.ptr, (uint32_t)(slash - target.ptr)});
+    if (!group ||
+        !parse_slot((struct mf_str){slash + 1, (uint32_t)(target.ptr + target.len - slash - 1)}, &slot) ||
+        slot >= group->n_slots)
+        return NULL;
+    return group->slots[slot]->current;
+}
+
+static void destroy_group(struct asked *a, struct mf_group *group, uint64_t grace_ms)
+{
+    uint64_t cause = accept(a, group->id, nobody, 0, grace_ms);
+
+    cause = mf_row_group_ending(a->b, group, cause);
+    mf_heal_group(a->b, group, cause, grace_ms);
+    answer_asked(a);
+}
+
+static void destroy_instance(struct asked *a, struct mf_instance *inst, uint64_t grace_ms)
+{
+    uint64_t cause = accept(a, mf_group_of(inst)->id, inst->id, mf_group_of(inst)->desired, grace_ms);
+    bool away = inst->node && !mf_node_up(inst->node);
+
+    mf_heal_end(a->b, inst, cause, away ? "destroyed while its node was away" : "destroyed", grace_ms);
+    answer_asked(a);
+}
+
+static void destroy(struct asked *a, const struct mf_msg_destroy *d)
+{
+    struct mf_group *group;
+    struct mf_instance *inst = mf_target_find(a->b, d->target, &group);
+
+    if (group)
+        mf_subject_group(group, a->subject);
+    else if (inst)
+        mf_subject_instance(inst, a->subject);
+    if (group)
+        destroy_group(a, group, d->grace_ms);
+    else if (inst)
+        destroy_instance(a, inst, d->grace_ms);
+    else
+        refuse(a, MF_E_UNKNOWN,
+               "there is no group or instance %.*s; say GROUP, GROUP/SLOT or an instance's id",
+               MF_STR_ARG(d->target));
+}
+
+/* ------------------------------------------------------------------ images, offerings */
+
+enum { NAMED_MAX = 1000, IMAGES_BYTES_MAX = 900 * 1024 };
+
+static bool same_image(const struct mf_rec_image *a, const struct mf_rec_image *c)
+{
+    return mf_str_eq(a->kernel, c->kernel) && mf_str_eq(a->initrd, c->initrd) &&
+           mf_str_eq(a->cmdline, c->cmdline) && mf_digest_eq(a->kernel_sha256, c->kernel_sha256) &&
+           mf_digest_eq(a->initrd_sha256, c->initrd_sha256);
+}
+
+static void image_add(struct asked *a, const struct mf_msg_image_add *m)
+{
+    struct mf_image *image = mf_image_find(a->b, m->image.name);
+    struct mf_event event = {.kind = MF_EV_IMAGE_ADDED, .image_added = {.image = m->image}};
+
+    if (image && !same_image(&image->rec, &m->image)) {
+        refuse(a, MF_E_EXISTS, "image %.*s exists with other content; give the new one another name",
+               MF_STR_ARG(m->image.name));
+        return;
+    }
+    if (!image && (a->b->images.n >= NAMED_MAX || a->b->images_bytes > IMAGES_BYTES_MAX)) {
+        refuse(a, MF_E_UNSUPPORTED, "there are %zu images already, and no more are supported",
+               a->b->images.n);
+        return;
+    }
+    uint64_t cause = accept(a, nobody, nobody, 0, 0);
+    if (!image)
+        mf_journal(a->b, cause, &event, mf_str(a->subject));
+    answer_asked(a);
+}
+
+static void offering_add(struct asked *a, const struct mf_msg_offering_add *m)
+{
+    struct mf_offering *have = mf_offering_find(a->b, m->offering.name);
+    struct mf_event event = {.kind = MF_EV_OFFERING_ADDED, .offering_added = {.offering = m->offering}};
+    struct mf_rec_offering *o = &event.offering_added.offering;
+
+    if (!o->class.len)
+        o->class = mf_str("standard");
+    if (have && (have->rec.vcpus != o->vcpus || have->rec.memory_mib != o->memory_mib ||
+                 have->rec.disk_mib != o->disk_mib || !mf_str_eq(have->rec.class, o->class))) {
+        refuse(a, MF_E_EXISTS, "offering %.*s exists with other content; give the new one another name",
+               MF_STR_ARG(o->name));
+        return;
+    }
+    if (!have && a->b->offerings.n >= NAMED_MAX) {
+        refuse(a, MF_E_UNSUPPORTED, "there are %d offerings already, and no more are supported", NAMED_MAX);
+        return;
+    }
+    uint64_t cause = accept(a, nobody, nobody, 0, 0);
+    if (!have)
+        mf_journal(a->b, cause, &event, mf_str(a->subject));
+    answer_asked(a);
+}
+
+/* ------------------------------------------------------------------ the way in */
+
+static struct mf_str request_id_of(const struct mf_message *m)
+{
+    switch (m->kind) {
+    case MF_MSG_PROVISION:
+        return m->provision.request_id;
+    case MF_MSG_SCALE:
+        return m->scale.request_id;
+    case MF_MSG_DESTROY:
+        return m->destroy.request_id;
+    case MF_MSG_IMAGE_ADD:
+        return m->image_add.request_id;
+    default:
+        return m->offering_add.request_id;
+    }
+}
+
+static void name_subject(struct asked *a)
+{
+    const struct mf_message *m = a->message;
+
+    if (m->kind == MF_MSG_IMAGE_ADD)
+        mf_subject_named("image", m->image_add.image.name, a->subject);
+    else if (m->kind == MF_MSG_OFFERING_ADD)
+        mf_subject_named("offering", m->offering_add.offering.name, a->subject);
+    else if (m->kind == MF_MSG_PROVISION)
+        mf_subject_named(MF_TENANT, m->provision.group, a->subject);
+    else if (m->kind == MF_MSG_SCALE)
+        mf_subject_named(MF_TENANT, m->scale.group, a->subject);
+    else
+        mf_subject_named(MF_TENANT, m->destroy.target, a->subject);
+}
+
+static void carry_out(struct asked *a)
+{
+    const struct mf_message *m = a->message;
+
+    name_subject(a);
+    switch (m->kind) {
+    case MF_MSG_PROVISION:
+        provision(a, &m->provision);
+        return;
+    case MF_MSG_SCALE:
+        scale(a, &m->scale);
+        return;
+    case MF_MSG_DESTROY:
+        destroy(a, &m->destroy);
+        return;
+    case MF_MSG_IMAGE_ADD:
+        image_add(a, &m->image_add);
+        return;
+    default:
+        offering_add(a, &m->offering_add);
+    }
+}
+
+void mf_request_message(struct mf_broker *b, const struct mf_peer *peer, const struct mf_message *message,
+                        struct mf_digest body)
+{
+    struct asked a = {
+        .b = b, .peer = peer, .message = message, .body = body, .request_id = request_id_of(message)};
+    struct mf_request *known;
+
+    mf_str_format(a.key, sizeof(a.key), "%s:%.*s", mf_role_word(peer->role), MF_STR_ARG(peer->name));
+    known = mf_request_find(b, mf_str(a.key), a.request_id);
+    if (known && mf_digest_eq(known->body, body))
+        answer(b, peer->handle, known);
+    else if (known)
+        mf_send_error(b, peer->handle, a.request_id, MF_E_REUSED,
+                      "this request_id was used before with another body; make a new one");
+    else if (b->full)
+        mf_send_error_now(b, peer->handle, a.request_id, MF_E_STORE_FULL,
+                          "the broker's store cannot take more; free disk space, then send it again");
+    else if (b->behind.n >= MF_OUT_MAX)
+        mf_send_error_now(b, peer->handle, a.request_id, MF_E_UNAVAILABLE,
+                          "too many answers wait for the store; send it again in a while");
+    else
+        carry_out(&a);
+}

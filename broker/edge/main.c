@@ -1,0 +1,197 @@
+/* main.c - mayfly-broker: settings, keys, one loop. All that thinks is in broker/core; all that turns is in
+ * loop.c. */
+#include "loop.h"
+#include "check.h"
+#include "program.h"
+#include <errno.h>
+#include <malloc.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct settings {
+    char *state, *keys, *client, *worker, *tail, *pid_file;
+    int64_t retain_rows, snapshot_rows;
+    int64_t pulse_ms, silence_ms, agent_grace_ms, alive_ms, create_ms, destroy_ms, resend_ms, monitor_ms;
+    int64_t backoff_ms, backoff_max_ms, request_keep_ms, orders_per_node, list_page;
+};
+
+#define TEXT(field, flag, standard, required, doc)                                                           \
+    {                                                                                                        \
+        flag, MF_SET_STRING, offsetof(struct settings, field), 1, 4000, standard, required, doc              \
+    }
+#define NUMBER(field, flag, min, max, standard, doc)                                                         \
+    {                                                                                                        \
+        flag, MF_SET_INT, offsetof(struct settings, field), min, max, standard, false, doc                   \
+    }
+#define TIME(field, flag, min, max, standard, doc)                                                           \
+    {                                                                                                        \
+        flag, MF_SET_MS, offsetof(struct settings, field), min, max, standard, false, doc                    \
+    }
+
+static const struct mf_setting table[] = {
+    TEXT(state, "state", NULL, true,
+         "Directory of the store (broker.db) and of `endpoints`; made if absent."),
+    TEXT(keys, "keys", NULL, true, "Key directory, as `mayfly key init` makes it."),
+    TEXT(client, "client", "tcp://127.0.0.1:7100", false, "Client endpoint; port * takes a free one."),
+    TEXT(worker, "worker", "tcp://127.0.0.1:7101", false, "Worker endpoint."),
+    TEXT(tail, "tail", "tcp://127.0.0.1:7102", false, "Event tail endpoint."),
+    TEXT(pid_file, "pid-file", NULL, false, "Write the pid here, locked."),
+    NUMBER(retain_rows, "retain-rows", 0, INT64_MAX, "1000000",
+           "Events kept for streams below a snapshot; bounds the disk."),
+    NUMBER(snapshot_rows, "snapshot-rows", 0, UINT32_MAX, "100000",
+           "A snapshot after so many events; 0: never."),
+    TIME(pulse_ms, "pulse-ms", 10, 10000, "200", "Pulse interval."),
+    TIME(silence_ms, "silence-ms", 30, 600000, "1200",
+         "Silence alone that makes a node failed; at least 3 pulses."),
+    TIME(agent_grace_ms, "agent-grace-ms", 0, 86400000, "30000",
+         "How long an agent may be dead under a living keeper."),
+    TIME(alive_ms, "alive-ms", 10, 60000, "1000", "How often a worker says that its session lives."),
+    TIME(create_ms, "create-ms", 100, 3600000, "120000", "Deadline of a create."),
+    TIME(destroy_ms, "destroy-ms", 100, 3000000, "60000", "Deadline of a destroy, beyond its grace."),
+    TIME(resend_ms, "resend-ms", 10, 60000, "500", "First resend of an order that was not acknowledged."),
+    TIME(monitor_ms, "monitor-ms", 100, 600000, "2000", "A monitor unheard for so long is lost."),
+    TIME(backoff_ms, "backoff-ms", 1, 600000, "500", "First delay after a failed birth."),
+    TIME(backoff_max_ms, "backoff-max-ms", 1, 3600000, "60000", "Longest delay after failed births."),
+    TIME(request_keep_ms, "request-keep-ms", 1000, INT64_MAX / 2, "86400000",
+         "How long a request_id is remembered."),
+    NUMBER(orders_per_node, "orders-per-node", 1, 100000, "256", "Orders in flight to one node."),
+    NUMBER(list_page, "list-page", 1, 500, "500", "Rows of one list reply."),
+};
+
+static struct mf_loop *running; /* for the panic hook alone */
+
+static void describe_in_panic(void)
+{
+    struct mf_buf text = {0};
+
+    if (!running)
+        return;
+    mf_loop_describe(running, &text);
+    if (write(STDERR_FILENO, text.ptr, text.len) < 0) {
+        /* nobody reads; the panic goes on */
+    }
+}
+
+static struct mf_broker_config core_config(const struct settings *s, const uint8_t pulse_secret[32])
+{
+    struct mf_broker_config c;
+
+    mf_broker_config_default(&c);
+    if (getrandom(&c.seed, sizeof(c.seed), 0) != sizeof(c.seed))
+        c.seed = (uint64_t)mf_wall();
+    memcpy(c.pulse_secret, pulse_secret, sizeof(c.pulse_secret));
+    c.pulse_ms = s->pulse_ms;
+    c.silence_ms = s->silence_ms;
+    c.agent_grace_ms = s->agent_grace_ms;
+    c.alive_ms = s->alive_ms;
+    c.create_ms = s->create_ms;
+    c.destroy_ms = s->destroy_ms;
+    c.resend_ms = s->resend_ms;
+    c.monitor_ms = s->monitor_ms;
+    c.backoff_ms = s->backoff_ms;
+    c.backoff_max_ms = s->backoff_max_ms;
+    c.request_keep_ms = s->request_keep_ms;
+    c.orders_per_node = (uint32_t)s->orders_per_node;
+    c.list_page = (uint32_t)s->list_page;
+    c.snapshot_rows = (uint32_t)s->snapshot_rows;
+    return c;
+}
+
+/* A connection is a descriptor: take as many as we may have. A file that may not grow is an error of its
+ * write, not a death. */
+static void set_limits(void)
+{
+    struct rlimit limit;
+
+    signal(SIGXFSZ, SIG_IGN);
+    /* Large blocks go back to the system when they are freed: the memory of a storm does not stay for good. */
+    mallopt(M_ARENA_MAX, 2);
+    mallopt(M_MMAP_THRESHOLD, 128 << 10);
+    mallopt(M_TRIM_THRESHOLD, 1 << 20);
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
+static int load_keys(const char *dir, struct mf_key *ret_key, uint8_t ret_secret[32],
+                     struct mf_keyring **ret_ring, char error[512])
+{
+    char path[4200];
+    int r;
+
+    mf_str_format(path, sizeof(path), "%s/broker.cert_secret", dir);
+    if ((r = mf_key_load(path, ret_key, error)) < 0 || (r = mf_keys_pulse_secret(dir, ret_secret, error)) < 0)
+        return r;
+    return mf_keyring_open(dir, ret_ring, error);
+}
+
+static int run(const struct settings *s, int signals, char error[512])
+{
+    struct mf_key key;
+    struct mf_keyring *ring = NULL;
+    uint8_t secret[32];
+    char store_path[4200];
+    struct mf_loop_options options = {.engine = &mf_store_sqlite, .retain_rows = (uint64_t)s->retain_rows};
+    int r;
+
+    if (mkdir(s->state, 0700) < 0 && errno != EEXIST)
+        return mf_str_format(error, 512, "cannot make %.200s: %s", s->state, strerror(errno)), -errno;
+    if ((r = mf_pidfile(s->pid_file, error)) < 0 || (r = load_keys(s->keys, &key, secret, &ring, error)) < 0)
+        return r;
+    mf_str_format(store_path, sizeof(store_path), "%s/broker.db", s->state);
+    options.store_path = store_path;
+    options.state_dir = s->state;
+    options.key = &key;
+    options.ring = ring;
+    options.client_endpoint = s->client;
+    options.worker_endpoint = s->worker;
+    options.tail_endpoint = s->tail;
+    options.core = core_config(s, secret);
+    r = mf_loop_open(&options, &running, error);
+    if (r == 0) {
+        mf_log(MF_LOG_INFO, "ready", "%s", mf_loop_endpoints(running));
+        mf_ready(mf_loop_endpoints(running));
+        r = mf_loop_run(running, signals, error);
+        mf_loop_close(&running);
+    }
+    mf_keyring_close(&ring);
+    return r;
+}
+
+int main(int argc, char **argv)
+{
+    struct mf_arena arena = {0};
+    struct settings settings = {0};
+    char error[1024] = "", quoted[512];
+    int signals = mf_signals_open(), r;
+
+    r = mf_settings_load("mayfly-broker", "the brain of a Mayfly cluster", table,
+                         sizeof(table) / sizeof(table[0]), argc, argv, &arena, &settings, error);
+    if (r > 0)
+        return 0;
+    if (r == 0 && settings.silence_ms < 3 * settings.pulse_ms) {
+        r = -EINVAL;
+        mf_str_format(error, sizeof(error), "--silence-ms must be at least 3 times --pulse-ms");
+    }
+    if (r < 0) {
+        fprintf(stderr, "mayfly-broker: %s\n", error);
+        return 2;
+    }
+    mf_log_open("mayfly-broker", "broker", MF_LOG_INFO);
+    set_limits();
+    mf_panic_hook = describe_in_panic;
+    r = run(&settings, signals, error);
+    if (r < 0)
+        mf_log(MF_LOG_ERROR, "cannot go on", "error=%s", mf_log_quote(error, quoted));
+    else
+        mf_log(MF_LOG_INFO, "stopped", "state=%s", settings.state);
+    mf_arena_free(&arena);
+    return r < 0;
+}
