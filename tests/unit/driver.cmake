@@ -1,0 +1,27 @@
+# The drivers: pure parts alone, then one conformance suite on each driver. Real QEMU needs root, QEMU and the tiny guest.
+mf_test(test_driver_xml SOURCES test_driver_xml.c USES mf_driver LABELS unit)
+mf_test(test_driver_console SOURCES test_driver_console.c USES mf_driver LABELS unit)
+mf_test(test_driver_null SOURCES test_driver_null.c driver_world.c USES mf_driver LABELS unit ARGS $<TARGET_FILE:mayfly-null>)
+add_dependencies(test_driver_null mayfly-null)
+
+add_executable(test_driver_conformance test_driver_conformance.c driver_world.c)
+target_link_libraries(test_driver_conformance PRIVATE mf_driver)
+_mf_packages_private(test_driver_conformance cmocka)
+set_target_properties(test_driver_conformance PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+add_dependencies(test_driver_conformance mayfly-null)
+set(drivers null test qemu)
+if(MAYFLY_SANITIZE MATCHES thread) # libvirt and GLib are not instrumented: all that it would say of them is false
+  set(drivers null)
+endif()
+foreach(driver ${drivers})
+  add_test(NAME test_driver_conformance_${driver} COMMAND test_driver_conformance ${driver} $<TARGET_FILE:mayfly-null>
+                                                          ${CMAKE_BINARY_DIR}/images/tiny)
+  set_tests_properties(test_driver_conformance_${driver} PROPERTIES LABELS "unit" TIMEOUT 240 SKIP_RETURN_CODE 77)
+endforeach()
+if(NOT TEST tiny_image)
+  add_test(NAME tiny_image COMMAND ${CMAKE_SOURCE_DIR}/deploy/images/tiny/build.sh ${CMAKE_BINARY_DIR}/images)
+  set_tests_properties(tiny_image PROPERTIES FIXTURES_SETUP tiny_image TIMEOUT 300 LABELS "unit;image")
+endif()
+if(TEST test_driver_conformance_qemu)
+  set_tests_properties(test_driver_conformance_qemu PROPERTIES FIXTURES_REQUIRED tiny_image LABELS "unit;qemu")
+endif()

@@ -1,0 +1,12 @@
+# The worker's own tests: its core in virtual time, the keeper with a made-up agent, the agent's image and seed handling.
+mf_test(test_worker_tables SOURCES test_worker_tables.c USES mf_worker_core LABELS unit)
+mf_test(test_worker_session SOURCES test_worker_session.c worker_trace.c USES mf_worker_core LABELS unit)
+mf_test(test_worker_jobs SOURCES test_worker_jobs.c worker_trace.c USES mf_worker_core LABELS unit)
+mf_test(test_worker_reports SOURCES test_worker_reports.c worker_trace.c USES mf_worker_core LABELS unit)
+mf_test(test_worker_storm SOURCES test_worker_storm.c worker_trace.c USES mf_worker_core LABELS unit)
+mf_test(test_worker_images SOURCES test_worker_images.c USES mf_worker_edge LABELS unit)
+mf_test(test_worker_seed SOURCES test_worker_seed.c USES mf_worker_edge LABELS unit)
+mf_test(test_worker_places SOURCES test_worker_places.c USES mf_worker_edge LABELS unit)
+mf_test(test_worker_pool SOURCES test_worker_pool.c USES mf_worker_edge LABELS unit)
+mf_test(test_worker_keeper SOURCES test_worker_keeper.c USES mf_keeper ARGS $<TARGET_FILE:mayfly-keeper> LABELS unit)
+add_dependencies(test_worker_keeper mayfly-keeper)

@@ -1,0 +1,44 @@
+/* orders.c - orders as they come in. Three things may be wrong with one (no session, another epoch, a lower
+ * term): then it is not acknowledged and moves nothing. One that was answered already is acknowledged and no
+ * more: its result is on its way. So is a create of a guest whose death is on its way: the broker gave it
+ * before it knew, and a life does not come back. */
+#include "state.h"
+
+static bool acceptable(struct mf_worker *self, uint64_t epoch, uint64_t term)
+{
+    if (self->session != MF_SESSION_WELCOMED || epoch != self->epoch || term < self->term) {
+        self->ignored++;
+        return false;
+    }
+    self->term = term;
+    return true;
+}
+
+static void acknowledge(struct mf_worker *self, uint64_t order_id)
+{
+    struct mf_msg_order_ack *ack = &mf_outbox_say(self, MF_MSG_ORDER_ACK)->order_ack;
+    ack->order_id = order_id;
+    ack->epoch = self->epoch;
+}
+
+void mf_orders_create(struct mf_worker *self, const struct mf_msg_order_create *order)
+{
+    if (!acceptable(self, order->epoch, order->term))
+        return;
+    acknowledge(self, order->order_id);
+    if (mf_reports_answers(self, order->order_id) || mf_reports_mourns(self, order->id))
+        return;
+    mf_guest_feed(self, mf_guests_add(self, order->id), MF_GUEST_ON_ORDER_CREATE,
+                  &(struct mf_guest_cause){.create = order});
+}
+
+void mf_orders_destroy(struct mf_worker *self, const struct mf_msg_order_destroy *order)
+{
+    if (!acceptable(self, order->epoch, order->term))
+        return;
+    acknowledge(self, order->order_id);
+    if (mf_reports_answers(self, order->order_id))
+        return;
+    mf_guest_feed(self, mf_guests_add(self, order->id), MF_GUEST_ON_ORDER_DESTROY,
+                  &(struct mf_guest_cause){.destroy = order});
+}

@@ -1,0 +1,184 @@
+/* driver_libvirt_create.c - a guest is made: its disk, its XML, its domain. All or nothing: a create that
+ * fails, or that a destroy overtook, leaves nothing behind. */
+#include "driver_libvirt.h"
+#include "check.h"
+#include "process.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { DISK_LIMIT_MS = 30000, KILL_LIMIT_MS = 5000 };
+
+/* Ours to make? 0 and the entry marked; or -EBUSY while it is being destroyed. Waits for another create of
+ * the same guest. */
+static int begin(struct mf_driver *self, struct mf_uuid id, char error[512])
+{
+    pthread_mutex_lock(&self->lock);
+    struct mf_guest *guest = mf_guest_obtain(self, id);
+    while (guest->creating) {
+        pthread_cond_wait(&self->changed, &self->lock);
+        guest = mf_guest_obtain(self, id);
+    }
+    int r = guest->destroying ? -EBUSY : 0;
+    if (r == 0) {
+        guest->creating = true;
+        guest->cancelled = false;
+    } else {
+        mf_str_format(error, 512, "the guest is being destroyed");
+    }
+    pthread_mutex_unlock(&self->lock);
+    return r;
+}
+
+static bool cancelled(struct mf_driver *self, struct mf_uuid id)
+{
+    pthread_mutex_lock(&self->lock);
+    bool is = mf_guest_get(self, id)->cancelled;
+    pthread_mutex_unlock(&self->lock);
+    return is;
+}
+
+static void end(struct mf_driver *self, struct mf_uuid id, int r, pid_t pid)
+{
+    pthread_mutex_lock(&self->lock);
+    struct mf_guest *guest = mf_guest_get(self, id);
+    guest->creating = false;
+    guest->pid = r == 0 ? pid : 0;
+    if (r < 0)
+        mf_guest_forget(self, id);
+    pthread_cond_broadcast(&self->changed);
+    pthread_mutex_unlock(&self->lock);
+}
+
+/* 1 if it runs already, 0 if it is to be made, or an error. */
+static int already(struct mf_driver *self, virConnectPtr conn, struct mf_uuid id, pid_t *ret_pid,
+                   char error[512])
+{
+    virDomainPtr domain;
+    int r = mf_domain_lookup(conn, id, &domain, error);
+    if (r == -ENOENT) {
+        error[0] = 0;
+        /* A crumb without a domain: an earlier life's process may be there that libvirt knows nothing of. */
+        pid_t lost = self->local && mf_crumb_there(self, id) ? mf_process_find_guest(id) : 0;
+        return lost ? mf_process_kill_guest(lost, id, KILL_LIMIT_MS) : 0;
+    }
+    if (r < 0)
+        return r;
+    r = virDomainIsActive(domain);
+    if (r == 1)
+        *ret_pid = mf_guest_find_pid(self, id, virDomainGetName(domain));
+    else if (r == 0) {
+        mf_str_format(error, 512,
+                      "a domain \"%s\" with this id is defined here but not running; destroy it first",
+                      virDomainGetName(domain));
+        r = -EEXIST;
+    } else
+        r = mf_libvirt_error(error, "cannot ask whether the guest runs");
+    virDomainFree(domain);
+    return r;
+}
+
+static int check_files(const struct mf_driver_spec *spec, char error[512])
+{
+    const char *const files[] = {spec->kernel, spec->initrd, spec->seed};
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++)
+        if (files[i] && access(files[i], R_OK) < 0) {
+            int r = -errno;
+            mf_str_format(error, 512, "cannot read %.300s: %s", files[i], strerror(-r));
+            return r;
+        }
+    return 0;
+}
+
+static int make_disk(struct mf_driver *self, const struct mf_driver_spec *spec, char error[512])
+{
+    char size[32], said[256];
+    mf_str_format(size, sizeof size, "%" PRIu64 "M", spec->disk_mib ? spec->disk_mib : 1);
+    const char *const argv[] = {"qemu-img", "create", "-q", "-f", "qcow2", spec->disk, size, NULL};
+    int status = 0, r = mf_crumb_leave(self, spec->id, spec->disk, error);
+    if (r < 0)
+        return r;
+    r = mf_process_run(argv, DISK_LIMIT_MS, &status, said, sizeof said);
+    if (r < 0)
+        mf_str_format(error, 512, "cannot run qemu-img (package qemu-utils): %s", strerror(-r));
+    else if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
+        mf_str_format(error, 512, "cannot make the disk %.200s: %s", spec->disk,
+                      said[0] ? said : "qemu-img failed");
+        r = -EIO;
+    }
+    return r;
+}
+
+static int start(struct mf_driver *self, virConnectPtr conn, const struct mf_driver_spec *spec,
+                 pid_t *ret_pid, char error[512])
+{
+    struct mf_buf xml = {0};
+    int r = mf_domain_xml(spec, self->type, &xml, error);
+    if (r < 0) {
+        mf_buf_free(&xml);
+        return r;
+    }
+    virDomainPtr domain = virDomainCreateXML(conn, xml.ptr, VIR_DOMAIN_NONE);
+    mf_buf_free(&xml);
+    if (!domain)
+        return mf_libvirt_error(error, "cannot start the guest");
+    if (cancelled(self, spec->id)) {
+        (void)virDomainDestroy(domain);
+        mf_str_format(error, 512, "the guest was destroyed while it was being made");
+        r = -ECANCELED;
+    } else {
+        *ret_pid = mf_guest_find_pid(self, spec->id, virDomainGetName(domain));
+    }
+    virDomainFree(domain);
+    return r;
+}
+
+static int make(struct mf_driver *self, virConnectPtr conn, const struct mf_driver_spec *spec, pid_t *ret_pid,
+                char error[512])
+{
+    struct mf_buf xml = {0}; /* a spec that cannot be said is refused before anything is made */
+    int r = mf_domain_xml(spec, self->type, &xml, error);
+    mf_buf_free(&xml);
+    bool disk = spec->disk && self->local;
+    if (r == 0 && self->local)
+        r = check_files(spec, error);
+    if (r == 0 && disk)
+        r = make_disk(self, spec, error);
+    if (r == 0 && cancelled(self, spec->id)) {
+        mf_str_format(error, 512, "the guest was destroyed while it was being made");
+        r = -ECANCELED;
+    }
+    if (r == 0)
+        r = start(self, conn, spec, ret_pid, error);
+    if (r < 0 && disk)
+        mf_crumb_clean(self, spec->id);
+    return r;
+}
+
+int mf_libvirt_create(struct mf_driver *self, const struct mf_driver_spec *spec, int64_t *ret_pid,
+                      char error[512])
+{
+    MF_MAGIC(self, MF_DRIVER_LIBVIRT_MAGIC);
+    error[0] = 0;
+    pid_t pid = 0;
+    int r = begin(self, spec->id, error);
+    if (r < 0)
+        return r;
+    virConnectPtr conn = mf_lane_get(self, MF_LANE_CREATE, error);
+    r = conn ? already(self, conn, spec->id, &pid, error) : -ENOTCONN;
+    if (r == 0)
+        r = make(self, conn, spec, &pid, error);
+    if (r == 1)
+        r = 0;
+    if (conn)
+        virConnectClose(conn);
+    if (r == 0 && spec->console && self->console)
+        mf_console_add(self->console, spec->id, spec->console);
+    end(self, spec->id, r, pid);
+    if (r == 0)
+        *ret_pid = pid;
+    return r;
+}

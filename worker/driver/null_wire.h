@@ -1,0 +1,40 @@
+/* null_wire.h - what the null driver and its stand-in say to one another: one packet per request and reply
+ * over a SOCK_SEQPACKET socket, ROOT/null.sock; one request at a time on a connection. Both are of one build;
+ * the version is checked all the same. */
+#ifndef MF_NULL_WIRE_H
+#define MF_NULL_WIRE_H
+
+#include "ids.h"
+
+#define MF_NULL_SOCKET "null.sock"
+#define MF_NULL_LOCK   "null.lock"
+#define MF_NULL_PID    "null.pid"
+
+enum { MF_NULL_VERSION = 1, MF_NULL_TEXT = 512, MF_NULL_LIST_BATCH = 64, MF_NULL_PACKET = 16384 };
+
+enum mf_null_kind {
+    MF_NULL_CREATE = 1, /* id, epoch, sizes, text: its name */
+    MF_NULL_DESTROY,    /* id */
+    MF_NULL_LIST,       /* answered by LISTED packets, the last with more = 0 */
+    MF_NULL_SCRIPT,     /* text */
+    MF_NULL_DIE,        /* id, how: a guest ends by itself */
+    MF_NULL_WATCH,      /* from now on this connection is told of deaths */
+    MF_NULL_DONE,       /* to the driver: result (0 or negative errno), text */
+    MF_NULL_LISTED,     /* to the driver: n guests follow */
+    MF_NULL_DIED        /* to watchers: id, how, text */
+};
+struct mf_null_packet { /* text follows, not terminated, up to the packet's end */
+    uint32_t version, kind;
+    struct mf_uuid id;
+    int32_t result;
+    uint32_t how; /* enum mf_death */
+    uint32_t n, more;
+    uint64_t epoch, vcpus, memory_mib, disk_mib;
+};
+struct mf_null_guest_row { /* after a LISTED packet */
+    struct mf_uuid id;
+    uint32_t running;
+    char name[200];
+};
+
+#endif

@@ -1,0 +1,91 @@
+/* agent.h - the agent's world around its core: settings, bus, driver, keeper, threads. main.c opens it,
+ * loop.c turns it, works.c is what the threads do. One struct, touched by the loop's thread alone but for
+ * what `struct mf_agent_const` holds. */
+#ifndef MF_AGENT_H
+#define MF_AGENT_H
+
+#include "blobs.h"
+#include "driver.h"
+#include "images.h"
+#include "keeper_link.h"
+#include "keys.h"
+#include "pool.h"
+#include "worker.h"
+
+struct mf_agent_settings {
+    char *broker, *key, *state, *driver, *uri, *domain_type, *image_root, *class, *null_script, *null_program,
+        *machine_id, *boot_id, *node, *guests_die_with_me;
+    struct mf_labels labels;
+    int64_t vcpus, memory_mib, disk_mib, cpu_ratio_percent, create_lanes, destroy_lanes;
+};
+/* Flags over file over defaults, as mf_settings_load; then what needs a look at the machine: absolute paths,
+ * the machine's id. */
+int mf_agent_settings_load(int argc, char **argv, struct mf_arena *arena,
+                           struct mf_agent_settings *ret_settings, char error[1024]);
+
+struct mf_agent_const { /* fixed before the first thread starts; read by all of them */
+    const struct mf_agent_settings *settings;
+    const struct mf_driver_ops *ops;
+    struct mf_driver *driver;
+    unsigned caps;
+    struct mf_images *images; /* NULL without an image root */
+    char node[MF_NAME_MAX + 1];
+};
+
+struct mf_agent {
+    struct mf_agent_const fixed;
+    struct mf_agent_settings settings;
+    struct mf_key key;
+    struct mf_keeper_packet start;
+    struct mf_worker *worker;
+    struct mf_pool *pool;
+    struct mf_blobs blobs;
+    struct mf_arena arena; /* of the message being fed */
+    void *context, *socket, *links;
+    unsigned n_links; /* connections made, for names */
+    int signals;
+    bool stopping, watched, announced;
+    char refusal[1200]; /* as last logged */
+    mf_ms link_logged_at;
+    bool linked;
+    mf_ms unlinked_at; /* since when, or when it was last complained about */
+};
+
+/* loop.c: until told to stop; the exit code */
+int mf_agent_run(struct mf_agent *self);
+
+/* works.c: what runs in the pool, and what it brings back */
+enum mf_work_kind {
+    MF_WORK_CREATE,
+    MF_WORK_DESTROY,
+    MF_WORK_LIST,
+    MF_WORK_READ_LOG,
+    MF_WORK_RESOLVE,
+    MF_WORK_DIED
+};
+struct mf_work {
+    struct mf_job job;
+    enum mf_work_kind kind;
+    const struct mf_agent_const *fixed;
+    struct mf_uuid id;
+    enum mf_errcode code; /* and text: what came of it */
+    char text[512];
+    struct mf_msg_order_create
+        order;   /* CREATE: strings are the core's until JOB_DONE, user-data the blobs' */
+    int64_t pid; /* CREATE: of the guest, 0 if unknown */
+    uint64_t grace_ms, ask_id, ticket;
+    size_t bytes; /* READ_LOG: at most; then how many */
+    char *log;
+    bool sweep; /* LIST: the first one also removes what dead instances left */
+    struct mf_driver_guest *guests;
+    size_t n_guests;
+    struct mf_rec_resources capacity;
+    enum mf_death how;               /* DIED */
+    struct mf_keeper_packet session; /* RESOLVE: its monitors become numeric */
+    mf_ms began_at;
+};
+struct mf_work *mf_work_new(const struct mf_agent *agent, enum mf_work_kind kind);
+void mf_work_free(struct mf_work *self);
+void mf_work_start(struct mf_pool *pool, struct mf_work *self);
+
+#endif

@@ -1,0 +1,200 @@
+/* mayfly-agent - opens everything in order: settings, the keeper's greeting, the key, the hypervisor, the
+ * threads; then the loop turns. What fails here is said in one sentence; the keeper tries again, slower and
+ * slower, unless the settings themselves are wrong. */
+#include "agent.h"
+#include "check.h"
+#include "program.h"
+#include <malloc.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <zmq.h>
+
+enum { EXIT_FAILED = 1, EXIT_MISUSE = 2, STOP_MS = 2000 };
+
+static struct mf_agent agent;
+
+static void describe_panic(void)
+{
+    struct mf_buf buf = {0};
+    if (agent.worker)
+        mf_worker_describe(agent.worker, &buf);
+    if (write(STDERR_FILENO, buf.ptr ? buf.ptr : "", buf.len) < 0)
+        return;
+}
+
+static void driver_says_died(void *arg, struct mf_uuid id, enum mf_death how, const char *text)
+{
+    struct mf_agent *self = arg;
+    struct mf_work *work = mf_work_new(self, MF_WORK_DIED);
+    work->id = id;
+    work->how = how;
+    mf_str_format(work->text, sizeof work->text, "%s", text ? text : "");
+    mf_pool_push(self->pool, &work->job);
+}
+
+static int check_identity(struct mf_agent *self, char error[512])
+{
+    int r = mf_key_load(self->settings.key, &self->key, error);
+    if (r < 0)
+        return r;
+    const char *told = self->settings.node && *self->settings.node ? self->settings.node : self->start.node;
+    if (self->key.role != MF_ROLE_WORKER)
+        snprintf(error, 512, "key %.200s is a %s's; make one with: mayfly key create --role worker NAME",
+                 self->settings.key, mf_role_word(self->key.role));
+    else if (*told && strcmp(told, self->key.name) != 0)
+        snprintf(error, 512, "key %.200s is node %s's, but this is told to be node %.63s", self->settings.key,
+                 self->key.name, told);
+    else
+        return 0;
+    return -1;
+}
+
+static int open_driver(struct mf_agent *self, char error[512])
+{
+    const struct mf_agent_settings *s = &self->settings;
+    struct mf_agent_const *fixed = &self->fixed;
+    static char root[4096];
+    mf_str_format(root, sizeof root, "%s/%s", s->state, s->driver);
+    mkdir(root, 0711);
+    fixed->settings = s;
+    fixed->ops = mf_driver_by_name(s->driver);
+    mf_str_format(fixed->node, sizeof fixed->node, "%s", self->key.name);
+    if (!fixed->ops) {
+        snprintf(error, 512, "driver %s is not in this build", s->driver);
+        return -1;
+    }
+    if (s->image_root && *s->image_root && mf_images_open(s->image_root, &fixed->images, error) < 0)
+        return -1;
+    static struct mf_driver_config config;
+    config = (struct mf_driver_config){
+        .uri = s->uri,
+        .root = root,
+        .domain_type = s->domain_type,
+        .null_program = s->null_program,
+        .script = s->null_script,
+        .capacity = {.vcpus = (uint64_t)s->vcpus,
+                     .memory_mib = (uint64_t)s->memory_mib,
+                     .disk_mib = (uint64_t)s->disk_mib},
+        .cpu_ratio_percent = (uint32_t)s->cpu_ratio_percent,
+        .died = driver_says_died,
+        .arg = self,
+    };
+    int r = fixed->ops->open(&config, &fixed->driver, error);
+    if (r == 0)
+        fixed->caps = fixed->ops->caps(fixed->driver);
+    return r;
+}
+
+static int open_pool(struct mf_agent *self, char error[512])
+{
+    const unsigned threads[MF_LANE_COUNT] = {
+        [MF_LANE_CREATE] = (unsigned)self->settings.create_lanes,
+        [MF_LANE_DESTROY] = (unsigned)self->settings.destroy_lanes,
+        [MF_LANE_LIST] = 1,
+        [MF_LANE_READ] = 1,
+    };
+    self->pool = mf_pool_new(threads);
+    if (!self->pool)
+        snprintf(error, 512, "no threads or descriptors left");
+    return self->pool ? 0 : -1;
+}
+
+static void open_core(struct mf_agent *self)
+{
+    const struct mf_agent_settings *s = &self->settings;
+    struct mf_worker_config config;
+    mf_worker_config_default(&config);
+    mf_str_format(config.node, sizeof config.node, "%s", self->key.name);
+    mf_str_format(config.machine_id, sizeof config.machine_id, "%s", s->machine_id);
+    mf_str_format(config.boot_id, sizeof config.boot_id, "%s",
+                  s->boot_id && *s->boot_id ? s->boot_id : self->start.boot_id);
+    mf_str_format(config.class, sizeof config.class, "%s", s->class);
+    mf_str_format(config.driver, sizeof config.driver, "%s/%s", self->fixed.ops->name,
+                  self->fixed.ops->type(self->fixed.driver));
+    mf_str_format(config.probe_address, sizeof config.probe_address, "%s", self->start.probe_address);
+    config.started_ms = self->start.started_ms;
+    config.guests_die_with_me = !strcmp(s->guests_die_with_me, "yes") ||
+                                (!strcmp(s->guests_die_with_me, "auto") && self->start.pid == 1);
+    config.labels = s->labels;
+    config.create_lanes = (uint32_t)s->create_lanes;
+    config.destroy_lanes = (uint32_t)s->destroy_lanes;
+    config.epoch = self->start.epoch;
+    config.term = self->start.term;
+    config.cluster_id = self->start.cluster_id;
+    self->worker = mf_worker_new(&config);
+}
+
+static int open_all(struct mf_agent *self)
+{
+    char error[512] = "";
+    const char *what = "key";
+    int r = check_identity(self, error), code = EXIT_FAILED;
+    if (r == 0)
+        mf_log_open("mayfly-agent", self->key.name, MF_LOG_INFO);
+    else
+        code = EXIT_MISUSE; /* trying again will not mend it */
+    if (r == 0 &&
+        (what = "threads", r = open_pool(self, error)) == 0) /* before the driver, whose events it carries */
+        what = "driver", r = open_driver(self, error);
+    if (r < 0) {
+        char quoted[512];
+        mf_log(MF_LOG_ERROR, "cannot start", "what=%s error=%s", what, mf_log_quote(error, quoted));
+        return code;
+    }
+    open_core(self);
+    self->context = zmq_ctx_new();
+    MF_CHECK(self->context);
+    return 0;
+}
+
+static void drop_job(struct mf_job *job)
+{
+    mf_work_free((struct mf_work *)job);
+}
+
+/* A call that hangs in a thread must not keep us: guests live on without us, and the next agent finds them.
+ */
+static void close_all(struct mf_agent *self)
+{
+    if (self->pool && !mf_pool_stop(self->pool, STOP_MS))
+        return;
+    if (self->fixed.driver)
+        self->fixed.ops->close(self->fixed.driver); /* its events may still come until here */
+    mf_pool_free(&self->pool, drop_job);
+    if (self->context)
+        zmq_ctx_term(self->context);
+    mf_worker_destroy(&self->worker);
+    mf_images_close(&self->fixed.images);
+    mf_arena_free(&self->arena);
+}
+
+int main(int argc, char **argv)
+{
+    struct mf_arena arena = {0};
+    char error[1024];
+    mallopt(M_ARENA_MAX, 1); /* a dozen mostly idle threads need no heap each */
+    agent.signals = mf_signals_open();
+    mf_log_open("mayfly-agent", "", MF_LOG_INFO);
+    int code = mf_agent_settings_load(argc, argv, &arena, &agent.settings, error);
+    if (code == 0 && mf_keeper_link_open(&agent.start, error) < 0)
+        code = -1;
+    if (code != 0) {
+        if (code < 0)
+            fprintf(stderr, "mayfly-agent: %s\n", error);
+        mf_arena_free(&arena);
+        return code < 0 ? EXIT_MISUSE : 0;
+    }
+    mf_panic_hook = describe_panic;
+    code = open_all(&agent);
+    if (code == 0)
+        code = mf_agent_run(&agent);
+    close_all(&agent);
+    mf_log(MF_LOG_INFO, "ended", "code=%d", code);
+    if (agent.pool)
+        _exit(code); /* a thread hangs: what exit would take apart, it may still use */
+    mf_arena_free(&arena);
+    return code;
+}

@@ -1,0 +1,122 @@
+/* keeper.h - the tiny process that must not fail: parent of the agent, child subreaper and the only one that
+ * reaps, holder of the guests' pidfds. It pulses, answers probes and tells deaths. One thread, one epoll
+ * loop, tables of fixed size, no allocation after the start; it links neither libvirt nor ZeroMQ. If it dies
+ * its guests live on; a new keeper's agent finds them and watches them again. */
+#ifndef MF_KEEPER_H
+#define MF_KEEPER_H
+
+#include "keeper_wire.h"
+#include <netinet/in.h>
+#include <sys/types.h>
+
+enum {
+    MF_KEEPER_GUESTS_MAX = 4096,
+    MF_KEEPER_CALM_MS = 2000,  /* an agent that lived this long was no crash at start */
+    MF_KEEPER_BACKOFF_MS = 50, /* first delay before a new agent, doubled up to the next */
+    MF_KEEPER_BACKOFF_MAX_MS = 5000,
+    MF_KEEPER_STOP_MS = 3000, /* the agent's time to end after SIGTERM, before SIGKILL */
+    MF_KEEPER_TELL_MS = 200,  /* a death is told again until it is seen */
+    MF_KEEPER_EXIT_MISUSE =
+        2 /* an agent that ends so before it was ever ready will not do better next time */
+};
+
+struct mf_keeper_options {
+    char node[MF_NAME_MAX + 1]; /* may be empty: then the agent's key says it */
+    char boot_id[65];           /* of the host, or as a test says */
+    char probe_bind[101];       /* HOST:PORT, numeric */
+    char probe_host[64];  /* where peers reach the probe socket if it is bound to any address; may be empty */
+    const char *pid_file; /* or NULL */
+    const char *agent;    /* program */
+    char **agent_args;    /* NULL-terminated, after the program's name */
+};
+/* The command line: 0; 1 when --help or --version was answered; -EINVAL with the sentence in error. */
+int mf_keeper_options_parse(int argc, char **argv, struct mf_keeper_options *ret_options, char error[512]);
+
+/* Run until told to stop (SIGTERM, SIGINT); the exit code. */
+int mf_keeper_run(const struct mf_keeper_options *options);
+
+/* ---- inside: what the keeper's files share */
+
+struct mf_keeper_guest {
+    struct mf_uuid id;
+    pid_t pid;  /* 0: free place */
+    int pidfd;  /* -1: dead, or another guest of the same process holds it */
+    int status; /* of waitpid, if known */
+    bool dead, known;
+    mf_ms told_at; /* when its death was last told; 0 never */
+};
+
+struct mf_keeper {
+    struct mf_keeper_options options;
+    mf_ms now, started_ms;
+    int epoll, signals, timer, probe, sender4, sender6, ready_fd;
+    uint32_t probe_port;
+    char probe_address[101];
+    bool stopping;
+    int exit_code;
+    mf_ms kill_at; /* while stopping */
+
+    pid_t agent_pid; /* 0: none */
+    int agent_fd;    /* -1: none */
+    bool agent_ready, ever_ready;
+    mf_ms agent_since, agent_at, backoff_ms; /* agent_at: when the next one is due */
+
+    bool in_session;
+    char node[MF_NAME_MAX + 1];
+    uint8_t boot[16], key[MF_PULSE_KEY];
+    uint64_t epoch, term, counter;
+    struct mf_uuid cluster_id;
+    mf_ms pulse_ms;
+    struct sockaddr_storage monitors[MF_KEEPER_MONITORS];
+    unsigned n_monitors;
+
+    struct mf_keeper_guest guests[MF_KEEPER_GUESTS_MAX];
+    unsigned n_places, n_alive; /* places ever used; guests alive */
+};
+
+enum mf_keeper_source {
+    MF_KEEPER_SIGNALS = 1,
+    MF_KEEPER_TIMER,
+    MF_KEEPER_PROBE,
+    MF_KEEPER_AGENT,
+    MF_KEEPER_GUEST
+};
+int mf_keeper_poll(struct mf_keeper *self, int fd, enum mf_keeper_source source,
+                   uint32_t index); /* add to the loop */
+
+/* agent.c */
+void mf_keeper_agent_start(struct mf_keeper *self);
+void mf_keeper_agent_ended(struct mf_keeper *self, int status);
+void mf_keeper_agent_read(struct mf_keeper *self);
+bool mf_keeper_agent_send(struct mf_keeper *self, const struct mf_keeper_packet *packet);
+void mf_keeper_agent_stop(struct mf_keeper *self);
+
+/* guests.c */
+void mf_keeper_watch(struct mf_keeper *self, struct mf_uuid id, pid_t pid);
+void mf_keeper_unwatch(struct mf_keeper *self, struct mf_uuid id);
+void mf_keeper_guest_readable(struct mf_keeper *self, uint32_t index);
+void mf_keeper_reaped(struct mf_keeper *self, pid_t pid, int status);
+void mf_keeper_tell(struct mf_keeper *self, bool all); /* deaths not told yet, or due again */
+mf_ms mf_keeper_tell_at(const struct mf_keeper *self);
+
+/* pulses.c */
+int mf_keeper_pulses_open(struct mf_keeper *self, char error[512]);
+void mf_keeper_session(struct mf_keeper *self, const struct mf_keeper_packet *packet);
+void mf_keeper_beat(struct mf_keeper *self);
+void mf_keeper_pulse_fill(struct mf_keeper *self, enum mf_pulse_kind kind, struct mf_pulse *ret_pulse);
+
+/* probe.c */
+int mf_keeper_probe_open(struct mf_keeper *self, char error[512]);
+void mf_keeper_probe_read(struct mf_keeper *self);
+
+/* tools.c */
+int mf_keeper_address(const char *text,
+                      struct sockaddr_storage *ret_address); /* HOST:PORT, numeric; -EINVAL */
+socklen_t mf_keeper_address_size(const struct sockaddr_storage *address);
+int mf_keeper_pid_file(const char *path, char error[512]);
+mf_ms mf_keeper_now(void);
+mf_ms mf_keeper_wall(void);
+void mf_keeper_log(const struct mf_keeper *self, const char *level, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+#endif
