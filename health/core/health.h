@@ -1,0 +1,55 @@
+/* health.h - the ear: who is alive, who only looks dead. A pure core, as broker.h. It judges silence; facts
+ * and decisions are others'.
+ *
+ * Rules (default: pulse 200 ms, silence 1200 ms, grace 30 s): a node whose connection is closed (the broker
+ * says so) and that has not pulsed for 3 intervals is failed; one that is silent alone is suspect at 3
+ * intervals and failed at silence_ms; one whose pulses say "agent dead" for longer than the grace is failed.
+ * A verdict names an epoch. Every node gets a fresh full grace after monitor-welcome (a broker or a link came
+ * back) and whenever this monitor's own loop was late: lateness is counted as heard time. */
+#ifndef MF_HEALTH_H
+#define MF_HEALTH_H
+
+#include "message.h"
+#include "pulse.h"
+
+struct mf_health;
+
+struct mf_health_config {
+    char name[MF_NAME_MAX + 1];
+    char pulse_address[101]; /* told to the broker */
+    mf_ms tick_ms;           /* own loop's beat; default 10 */
+    mf_ms late_ms;           /* a beat later than this pardons every node by the lateness; default 50 */
+    mf_ms hello_ms;          /* monitor-hello is sent again until welcomed; default 500 */
+    mf_ms alive_ms;          /* monitor-alive interval; default 500 */
+    mf_ms verdict_resend_ms; /* a verdict is sent again until monitor-node shows its effect; default 300 */
+};
+void mf_health_config_default(struct mf_health_config *ret_config);
+
+enum mf_health_event_kind {
+    MF_HEALTH_TICK,
+    MF_HEALTH_LINK_UP, /* the connection to the broker is up (again) */
+    MF_HEALTH_LINK_DOWN,
+    MF_HEALTH_MESSAGE, /* from the broker: monitor-welcome, monitor-node, error */
+    MF_HEALTH_PULSE    /* bytes, len: a datagram as it came, unverified */
+};
+struct mf_health_event {
+    enum mf_health_event_kind kind;
+    const struct mf_message *message;
+    const void *bytes;
+    size_t len;
+};
+enum mf_health_action_kind { MF_HEALTH_SEND /* message, to the broker */ };
+struct mf_health_action {
+    enum mf_health_action_kind kind;
+    const struct mf_message *message;
+};
+
+struct mf_health *mf_health_new(const struct mf_health_config *config);
+void mf_health_destroy(struct mf_health **self);
+void mf_health_feed(struct mf_health *self, mf_ms now, const struct mf_health_event *event);
+bool mf_health_poll(struct mf_health *self, struct mf_health_action *ret_action);
+mf_ms mf_health_deadline(const struct mf_health *self);
+void mf_health_check(const struct mf_health *self);
+void mf_health_describe(const struct mf_health *self, struct mf_buf *buf);
+
+#endif
