@@ -1,0 +1,191 @@
+/* logs, status, backup. */
+#include "json.h"
+#include "output.h"
+#include "sentence.h"
+#include "target.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* -- logs */
+
+/* On a terminal a guest's bytes may not move the cursor; in a pipe they go as they came. */
+static void print_log(struct mf_str text)
+{
+    bool tty = isatty(STDOUT_FILENO);
+    for (uint32_t i = 0; i < text.len; i++) {
+        unsigned char c = (unsigned char)text.ptr[i];
+        putchar(tty && (c < 0x20 || c == 0x7f) && c != '\n' && c != '\t' && c != '\r' ? '?' : c);
+    }
+    if (tty && text.len && text.ptr[text.len - 1] != '\n')
+        putchar('\n');
+}
+
+static int run_logs(struct mf_cli *cli)
+{
+    struct mf_target target;
+    struct mayfly_reply reply = {0};
+    char error[256], slot[128];
+    struct mf_message ask = {.kind = MF_MSG_LOGS, .logs = {.bytes = 65536}};
+    if (mf_target_parse(cli->args[0], &target, error))
+        return mf_cli_misuse(cli, "%s", error);
+    if (target.kind != MF_TARGET_SLOT && target.kind != MF_TARGET_UUID)
+        return mf_cli_misuse(cli, "%s: name one instance, as web/3 or its UUID", cli->args[0]);
+    ask.logs.target = target.kind == MF_TARGET_UUID
+                          ? mf_str(cli->args[0])
+                          : mf_str_format(slot, sizeof slot, "%s/%" PRIu64, target.name, target.slot);
+    int r = mf_cli_number(cli, "bytes", 1, 262144, &ask.logs.bytes);
+    if (!r)
+        r = mf_cli_request(cli, &ask, &reply);
+    if (!r)
+        print_log(reply.message.logs_reply.text);
+    mayfly_reply_free(&reply);
+    return r;
+}
+
+/* -- status */
+
+static void print_status(const struct mf_msg_status_reply *status)
+{
+    char text[MF_UUID_TEXT];
+    bool color = mf_output_color();
+    if (!status->heard)
+        printf("%sNO MONITOR IS HEARD: a silent death would not be noticed. Start mayfly-health (dev "
+               "cluster: mayfly dev start health-0)%s\n",
+               color ? "\033[1;31m" : "", color ? "\033[0m" : "");
+    printf("cluster    %s\n", mf_uuid_text(status->cluster_id, text));
+    printf("broker     %.*s, term %" PRIu64 ", up %" PRIu64 " s\n", (int)status->version.len,
+           status->version.ptr, status->term, status->up_ms / 1000);
+    printf("events     %" PRIu64 " to %" PRIu64 " retained, log %s\n", status->oldest_seq, status->seq,
+           mf_uuid_text(status->log_id, text));
+    printf("nodes      %" PRIu64 " of %" PRIu64 " ready\n", status->nodes_ready, status->nodes);
+    printf("groups     %" PRIu64 "\n", status->groups);
+    printf("instances  %" PRIu64 " running, %" PRIu64 " placed, %" PRIu64 " pending, %" PRIu64 " ending\n",
+           status->running, status->placed, status->pending, status->ending);
+    for (uint32_t i = 0; i < status->monitors.n; i++) {
+        const struct mf_rec_monitor_row *monitor = &status->monitors.items[i];
+        printf("monitor    %.*s, %s %" PRIu64 " ms ago, hears %" PRIu64 " of %" PRIu64 " nodes\n",
+               (int)monitor->monitor.len, monitor->monitor.ptr, monitor->heard ? "heard" : "LAST HEARD",
+               monitor->age_ms, monitor->nodes_heard, monitor->nodes_known);
+    }
+}
+
+static int run_status(struct mf_cli *cli)
+{
+    struct mayfly_reply reply = {0};
+    struct mf_message ask = {.kind = MF_MSG_STATUS};
+    int r = mf_cli_request(cli, &ask, &reply);
+    if (r)
+        return r;
+    const struct mf_msg_status_reply *status = &reply.message.status_reply;
+    if (cli->json)
+        mf_output_object(mf_json_struct(mf_kind_desc(MF_MSG_STATUS_REPLY), status));
+    else
+        print_status(status);
+    r = status->heard ? MF_EXIT_OK : MF_EXIT_FAILED;
+    if (r && cli->json)
+        mf_cli_fail(cli, "no monitor is heard: a silent death would not be noticed");
+    mayfly_reply_free(&reply);
+    return r;
+}
+
+/* -- backup */
+
+static int write_all(int fd, struct mf_str bytes)
+{
+    while (bytes.len) {
+        ssize_t n = write(fd, bytes.ptr, bytes.len);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return -errno;
+        bytes.ptr += n;
+        bytes.len -= (uint32_t)n;
+    }
+    return 0;
+}
+
+static int copy_pieces(struct mf_cli *cli, int fd, const char *path, uint64_t *ret_size)
+{
+    uint64_t offset = 0, size = 0;
+    do {
+        struct mayfly_reply reply = {0};
+        struct mf_message ask = {.kind = MF_MSG_BACKUP, .backup = {.offset = offset}};
+        int r = mf_cli_request(cli, &ask, &reply);
+        if (r)
+            return r;
+        const struct mf_msg_backup_reply *piece = &reply.message.backup_reply;
+        bool whole = piece->offset == offset && (!offset || piece->size == size) &&
+                     (piece->bytes.len || offset == piece->size);
+        size = piece->size;
+        offset += piece->bytes.len;
+        int code = whole ? write_all(fd, piece->bytes) : 0;
+        mayfly_reply_free(&reply);
+        if (!whole)
+            return mf_cli_fail(
+                cli, "the broker's copy changed under way (did it restart?); nothing was written, try again");
+        if (code)
+            return mf_cli_fail(cli, "%s: %s", path, strerror(-code));
+    } while (offset < size);
+    *ret_size = size;
+    return 0;
+}
+
+static int finish_backup(const struct mf_cli *cli, int fd, const char *tmp, const char *path, bool force)
+{
+    if (fsync(fd))
+        return mf_cli_fail(cli, "%s: %s", tmp, strerror(errno));
+    if (force ? rename(tmp, path) : link(tmp, path))
+        return mf_cli_fail(cli,
+                           errno == EEXIST ? "%s: exists; name another file, or say --force%s" : "%s: %s",
+                           path, errno == EEXIST ? "" : strerror(errno));
+    if (!force)
+        unlink(tmp);
+    return MF_EXIT_OK;
+}
+
+static int run_backup(struct mf_cli *cli)
+{
+    char tmp[4096];
+    const char *path = cli->args[0];
+    bool force = mf_cli_get(cli, "force");
+    uint64_t size = 0;
+    if (!force && !access(path, F_OK))
+        return mf_cli_fail(cli, "%s: exists; name another file, or say --force", path);
+    if (snprintf(tmp, sizeof tmp, "%s.tmp", path) >= (int)sizeof tmp)
+        return mf_cli_misuse(cli, "the path is too long");
+    int fd = open(tmp, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return mf_cli_fail(cli, "%s: %s", tmp, strerror(errno));
+    int r = fchmod(fd, 0600) ? mf_cli_fail(cli, "%s: %s", tmp, strerror(errno))
+                             : copy_pieces(cli, fd, tmp, &size);
+    if (!r)
+        r = finish_backup(cli, fd, tmp, path, force);
+    if (r)
+        unlink(tmp);
+    close(fd);
+    if (!r)
+        printf("%s: %" PRIu64
+               " bytes; it holds the whole history, keep it as safe as the broker's own store\n",
+               path, size);
+    return r;
+}
+
+static const struct mf_cli_option logs_options[] = {
+    {"bytes", "N", "At most this much of its end (default 65536).", 'n'}, {0}};
+static const struct mf_cli_option backup_options[] = {{"force", NULL, "Replace the file if it exists.", 0},
+                                                      {0}};
+
+const struct mf_cli_command mf_commands_misc[] = {
+    {"logs", "GROUP/SLOT | UUID", "Show the end of a guest's serial output.", NULL, logs_options, 1, 1,
+     MF_CLI_CONNECTS, run_logs},
+    {"status", "", "How the cluster is; exit 1 when no monitor is heard.", NULL, NULL, 0, 0,
+     MF_CLI_CONNECTS | MF_CLI_JSON, run_status},
+    {"backup", "FILE", "Copy the broker's store, consistent, while it runs.", NULL, backup_options, 1, 1,
+     MF_CLI_CONNECTS, run_backup},
+    {0},
+};

@@ -1,0 +1,244 @@
+/* Events as sentences. What each holds is the table's; how it is told is here. */
+#include "sentence.h"
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#define S(s) (int)(s).len, (s).ptr ? (s).ptr : ""
+
+struct line { /* a sentence being put together */
+    char *text;
+    size_t n;
+};
+
+__attribute__((format(printf, 2, 3))) static void say(struct line *line, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    int n = vsnprintf(line->text + line->n, MF_SENTENCE - line->n, format, args);
+    va_end(args);
+    if (n > 0)
+        line->n = line->n + (size_t)n < MF_SENTENCE ? line->n + (size_t)n : MF_SENTENCE - 1;
+}
+
+static void say_rest(struct line *line, struct mf_str text)
+{
+    if (text.len)
+        say(line, ": %.*s", S(text));
+}
+
+static void say_failed(struct line *line, const struct mf_ev_node_failed *e)
+{
+    const char *before = "; ";
+    say(line, "%.*s says node %.*s is dead (%s)", S(e->monitor), S(e->node), mf_evidence_word(e->evidence));
+    if (e->silent_ms) {
+        say(line, "%sno pulse for %" PRIu64 " ms", before, e->silent_ms);
+        before = ", ";
+    }
+    if (e->closed_ms) {
+        say(line, "%sits connection closed %" PRIu64 " ms ago", before, e->closed_ms);
+        before = ", ";
+    }
+    if (e->agent_dead_ms)
+        say(line, "%sits agent dead for %" PRIu64 " ms", before, e->agent_dead_ms);
+    if (e->instances)
+        say(line, "; %" PRIu64 " instance%s on it", e->instances, e->instances == 1 ? " was" : "s were");
+}
+
+static void say_cluster(struct line *line, const struct mf_event *event)
+{
+    switch (event->kind) {
+    case MF_EV_CLUSTER_CREATED:
+        say(line, "the cluster began");
+        break;
+    case MF_EV_BROKER_STARTED:
+        say(line, "the broker started, version %.*s, term %" PRIu64, S(event->broker_started.version),
+            event->broker_started.term);
+        break;
+    case MF_EV_TERM_RAISED:
+        say(line, "the broker stepped up to term %" PRIu64 ", as %.*s had seen a higher one",
+            event->term_raised.term, S(event->term_raised.node));
+        break;
+    case MF_EV_REQUEST_ACCEPTED:
+        say(line, "%.*s asked to %.*s", S(event->request_accepted.key), S(event->request_accepted.operation));
+        if (event->request_accepted.count && !mf_str_is(event->request_accepted.operation, "destroy"))
+            say(line, ", %" PRIu64 " wanted", event->request_accepted.count);
+        break;
+    case MF_EV_REQUEST_REFUSED:
+        say(line, "%.*s asked to %.*s and was refused (%.*s)", S(event->request_refused.key),
+            S(event->request_refused.operation), S(event->request_refused.code));
+        say_rest(line, event->request_refused.text);
+        break;
+    case MF_EV_IMAGE_ADDED:
+        say(line, "image %.*s was added", S(event->image_added.image.name));
+        break;
+    case MF_EV_OFFERING_ADDED:
+        say(line, "offering %.*s was added", S(event->offering_added.offering.name));
+        break;
+    case MF_EV_MONITOR_HEARD:
+        say(line, "monitor %.*s is heard", S(event->monitor_heard.monitor));
+        break;
+    case MF_EV_MONITOR_LOST:
+        say(line, "monitor %.*s is not heard, for %" PRIu64 " ms", S(event->monitor_lost.monitor),
+            event->monitor_lost.age_ms);
+        break;
+    default:
+        break;
+    }
+}
+
+static void say_group(struct line *line, const struct mf_event *event)
+{
+    switch (event->kind) {
+    case MF_EV_GROUP_CREATED:
+        say(line, "group %.*s is wanted, %" PRIu64 " of %.*s on %.*s", S(event->group_created.group),
+            event->group_created.desired, S(event->group_created.image), S(event->group_created.offering));
+        break;
+    case MF_EV_GROUP_SCALED:
+        say(line, "the group wants %" PRIu64, event->group_scaled.desired);
+        break;
+    case MF_EV_GROUP_ENDING:
+        say(line, "the group is being ended");
+        break;
+    case MF_EV_GROUP_GONE:
+        say(line, "nothing of the group is left");
+        break;
+    default:
+        break;
+    }
+}
+
+static void say_node(struct line *line, const struct mf_event *event)
+{
+    switch (event->kind) {
+    case MF_EV_NODE_JOINED:
+        say(line, "node %.*s said hello and began epoch %" PRIu64, S(event->node_joined.node),
+            event->node_joined.epoch);
+        break;
+    case MF_EV_NODE_READY:
+        say(line, "node %.*s is ready for instances", S(event->node_ready.node));
+        break;
+    case MF_EV_NODE_REFUSED:
+        say(line, "a worker under the name %.*s was refused", S(event->node_refused.node));
+        say_rest(line, event->node_refused.reason);
+        break;
+    case MF_EV_NODE_SUSPECT:
+        say(line, "%.*s suspects node %.*s (%s), no pulse for %" PRIu64 " ms", S(event->node_suspect.monitor),
+            S(event->node_suspect.node), mf_evidence_word(event->node_suspect.evidence),
+            event->node_suspect.silent_ms);
+        break;
+    case MF_EV_NODE_FAILED:
+        say_failed(line, &event->node_failed);
+        break;
+    case MF_EV_NODE_RECOVERED:
+        say(line, "%.*s hears node %.*s again", S(event->node_recovered.monitor),
+            S(event->node_recovered.node));
+        break;
+    case MF_EV_DOMAIN_UNKNOWN:
+        say(line, "node %.*s has a guest that nobody knows%s%.*s", S(event->domain_unknown.node),
+            event->domain_unknown.name.len ? ", " : "", S(event->domain_unknown.name));
+        break;
+    default:
+        break;
+    }
+}
+
+static void say_end(struct line *line, const struct mf_event *event)
+{
+    switch (event->kind) {
+    case MF_EV_INSTANCE_LOST:
+        say(line, "it was on %.*s, whose epoch failed: lost", S(event->instance_lost.node));
+        break;
+    case MF_EV_INSTANCE_REINSTATED:
+        say(line, "%.*s came back with it: it is current again", S(event->instance_reinstated.node));
+        break;
+    case MF_EV_INSTANCE_TOMBSTONED:
+        say(line, "it must never run again");
+        say_rest(line, event->instance_tombstoned.reason);
+        break;
+    case MF_EV_INSTANCE_DESTROYING:
+        say(line, "%.*s is told to end it", S(event->instance_destroying.node));
+        say_rest(line, event->instance_destroying.reason);
+        break;
+    case MF_EV_INSTANCE_GONE:
+        say(line, "it is proven gone");
+        say_rest(line, event->instance_gone.proof);
+        break;
+    case MF_EV_ORDER_EXPIRED:
+        say(line, "%.*s did not %s it in time (%s)", S(event->order_expired.node),
+            mf_operation_word(event->order_expired.operation),
+            event->order_expired.acked ? "it had the order" : "the order never arrived");
+        break;
+    default:
+        break;
+    }
+}
+
+static void say_birth(struct line *line, const struct mf_event *event)
+{
+    switch (event->kind) {
+    case MF_EV_INSTANCE_CREATED:
+        say(line, "generation %" PRIu64 " of slot %" PRIu64 " is to be born%s",
+            event->instance_created.generation, event->instance_created.slot,
+            mf_uuid_is_zero(event->instance_created.replaces) ? "" : ", to replace the one before it");
+        break;
+    case MF_EV_INSTANCE_PENDING:
+        say(line, "it waits for room");
+        say_rest(line, event->instance_pending.reason);
+        break;
+    case MF_EV_INSTANCE_PLACED:
+        say(line, "%.*s was chosen and has the order", S(event->instance_placed.node));
+        break;
+    case MF_EV_INSTANCE_RUNNING:
+        say(line, "it runs on %.*s", S(event->instance_running.node));
+        if (event->instance_running.took_ms)
+            say(line, ", made there in %" PRIu64 " ms", event->instance_running.took_ms);
+        break;
+    case MF_EV_INSTANCE_FAILED:
+        say(line, "its birth on %.*s failed (%.*s)", S(event->instance_failed.node),
+            S(event->instance_failed.code));
+        say_rest(line, event->instance_failed.text);
+        if (event->instance_failed.retry_ms)
+            say(line, "; next try in %" PRIu64 " ms", event->instance_failed.retry_ms);
+        break;
+    case MF_EV_INSTANCE_DIED:
+        say(line, "it died on %.*s (%s)", S(event->instance_died.node),
+            mf_death_word(event->instance_died.how));
+        say_rest(line, event->instance_died.text);
+        break;
+    default:
+        break;
+    }
+}
+
+void mf_sentence_clean(char *text)
+{
+    for (unsigned char *c = (unsigned char *)text; *c; c++)
+        if (*c < 0x20 || *c == 0x7f ||
+            (*c == 0xc2 && c[1] >= 0x80 && c[1] < 0xa0)) /* C0, DEL, and C1 as UTF-8 */
+            *c = '?';
+}
+
+const char *mf_sentence(const struct mf_rec_event_row *row, char text[MF_SENTENCE])
+{
+    struct line line = {.text = text};
+    struct mf_arena arena = {0};
+    struct mf_event event;
+    struct mf_decode_error error;
+    const struct mf_desc *desc = mf_desc_by_wire(row->type);
+    *text = 0;
+    if (desc && desc->kind > MF_MSG_COUNT &&
+        !mf_event_decode(desc->kind, row->data, &arena, &event, &error)) {
+        say_cluster(&line, &event);
+        say_group(&line, &event);
+        say_node(&line, &event);
+        say_birth(&line, &event);
+        say_end(&line, &event);
+    }
+    mf_arena_free(&arena);
+    if (!line.n)
+        say(&line, "%.*s", S(row->type));
+    mf_sentence_clean(text);
+    return text;
+}

@@ -1,0 +1,215 @@
+/* The command line's frame: the table of commands, misuse and its exit code, what people may name. */
+#include "cli.h"
+#include "dev.h"
+#include "target.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <cmocka.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Run a command line with its output thrown away. */
+static int run(const char *line)
+{
+    char copy[1024], *argv[64];
+    int argc = 0;
+    snprintf(copy, sizeof copy, "%s", line);
+    for (char *word = strtok(copy, " "); word; word = strtok(NULL, " "))
+        argv[argc++] = word;
+    argv[argc] = NULL;
+    fflush(stdout);
+    fflush(stderr);
+    int out = dup(STDOUT_FILENO), err = dup(STDERR_FILENO), null = open("/dev/null", O_WRONLY);
+    dup2(null, STDOUT_FILENO);
+    dup2(null, STDERR_FILENO);
+    int r = mf_cli_main(argc, argv);
+    fflush(stdout);
+    fflush(stderr);
+    dup2(out, STDOUT_FILENO);
+    dup2(err, STDERR_FILENO);
+    close(out);
+    close(err);
+    close(null);
+    return r;
+}
+
+static void table_is_sound(void **state)
+{
+    const struct mf_cli_command *command, *other;
+    const struct mf_cli_option *option;
+    size_t n = 0;
+    for (size_t cursor = 0; (command = mf_cli_next_command(&cursor)); n++) {
+        bool letters[128] = {0};
+        assert_non_null(command->run);
+        assert_true(strlen(command->help) > 5 && command->help[strlen(command->help) - 1] == '.');
+        assert_true(command->min_args <= command->max_args);
+        for (size_t inner = cursor; (other = mf_cli_next_command(&inner));)
+            assert_string_not_equal(command->name, other->name);
+        for (size_t inner = 0; (option = mf_cli_next_option(command, &inner));) {
+            assert_true(strlen(option->help) > 5);
+            assert_false(option->letter && letters[(int)option->letter]);
+            letters[(int)option->letter] = true;
+        }
+    }
+    assert_true(n > 20);
+}
+
+static void helps_with_every_command(void **state)
+{
+    const struct mf_cli_command *command;
+    char line[128];
+    for (size_t cursor = 0; (command = mf_cli_next_command(&cursor));) {
+        snprintf(line, sizeof line, "mayfly help %s", command->name);
+        assert_int_equal(run(line), 0);
+        snprintf(line, sizeof line, "mayfly %s --help", command->name);
+        assert_int_equal(run(line), 0);
+    }
+    assert_int_equal(run("mayfly help"), 0);
+    assert_int_equal(run("mayfly help dev"), 0);
+    assert_int_equal(run("mayfly --help"), 0);
+    assert_int_equal(run("mayfly --version"), 0);
+    assert_int_equal(run("mayfly completion bash"), 0);
+}
+
+static void misuse_is_two(void **state)
+{
+    static const char *const lines[] = {
+        "mayfly",
+        "mayfly nonsense",
+        "mayfly image",
+        "mayfly help nonsense",
+        "mayfly completion fish",
+        "mayfly groups --nonsense",
+        "mayfly groups extra",
+        "mayfly groups -o yaml",
+        "mayfly groups",                            /* no broker is known */
+        "mayfly groups --broker tcp://127.0.0.1:1", /* no key is known */
+        "mayfly scale web",
+        "mayfly scale web many",
+        "mayfly scale web 10001",
+        "mayfly scale web -1",
+        "mayfly destroy",
+        "mayfly destroy web/3#2",
+        "mayfly destroy node/node-1",
+        "mayfly destroy Web",
+        "mayfly provision --group web --count 3 --image tiny",
+        "mayfly provision --group web --count 0 --image tiny --offering small",
+        "mayfly provision --group web --count 3x --image tiny --offering small",
+        "mayfly provision --group web --count 3 --image tiny --offering small --spread rack",
+        "mayfly provision --group web --count 3 --image tiny --offering small --label rack",
+        "mayfly provision --group",
+        "mayfly apply",
+        "mayfly logs web",
+        "mayfly why w@b",
+        "mayfly events --from now",
+        "mayfly key create --keys /nonexistent --role king k",
+        "mayfly key create --keys /nonexistent --role client Bad_Name",
+        "mayfly image add tiny --kernel x",
+        "mayfly offering add small --vcpus 1",
+        "mayfly dev up",
+        "mayfly dev kill",
+    };
+    unsetenv("MAYFLY_BROKER");
+    unsetenv("MAYFLY_KEY");
+    unsetenv("MAYFLY_DEV_STATE");
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)
+        if (run(lines[i]) != MF_EXIT_MISUSE)
+            fail_msg("not misuse: %s", lines[i]);
+}
+
+static void failure_is_one(void **state)
+{
+    assert_int_equal(run("mayfly groups --broker tcp://127.0.0.1:1 --key /nonexistent"), MF_EXIT_FAILED);
+    assert_int_equal(run("mayfly apply -f /nonexistent"), MF_EXIT_FAILED);
+    assert_int_equal(run("mayfly apply -f /tmp"), MF_EXIT_FAILED);
+    assert_int_equal(run("mayfly dev status --state /nonexistent"), MF_EXIT_FAILED);
+    assert_int_equal(run("mayfly dev env --state /tmp"), MF_EXIT_FAILED);
+    assert_int_equal(
+        run("mayfly provision --group web --count 1 --image tiny --offering small --user-data /nonexistent"),
+        MF_EXIT_FAILED);
+}
+
+static void expect_target(const char *text, enum mf_target_kind kind, const char *subject)
+{
+    struct mf_target target;
+    char error[256];
+    if (mf_target_parse(text, &target, error))
+        fail_msg("%s: %s", text, error);
+    assert_int_equal(target.kind, kind);
+    assert_string_equal(target.subject, subject);
+}
+
+static void targets_are_understood(void **state)
+{
+    struct mf_target target;
+    expect_target("web", MF_TARGET_NAME, "default/web");
+    expect_target("node-1", MF_TARGET_NAME, "default/node-1");
+    expect_target("web/3", MF_TARGET_SLOT, "default/web/3");
+    expect_target("web/0#12", MF_TARGET_GENERATION, "default/web/0#12");
+    expect_target("default/web/3", MF_TARGET_SLOT, "default/web/3");
+    expect_target("default/web", MF_TARGET_NAME, "default/web");
+    expect_target("default/3", MF_TARGET_SLOT, "default/default/3"); /* a group may be called default */
+    expect_target("node/node-1", MF_TARGET_OTHER, "node/node-1");
+    expect_target("node/3", MF_TARGET_SLOT, "default/node/3");
+    expect_target("cluster", MF_TARGET_OTHER, "cluster");
+    expect_target("018f0000-0000-7000-8000-000000000007", MF_TARGET_UUID, "");
+    assert_true(mf_target_of_subject(mf_str("default/web/3#2"), &target));
+    assert_int_equal(target.slot, 3);
+    assert_int_equal(target.generation, 2);
+    assert_string_equal(target.name, "web");
+    assert_false(mf_target_of_subject(mf_str("default/web"), &target));
+    assert_false(mf_target_of_subject(mf_str("node/node-1"), &target));
+}
+
+static void targets_are_refused(void **state)
+{
+    static const char *const bad[] = {"",       "Web",       "-web",   "web/",
+                                      "web/x",  "web/10000", "web/03", "web/3#0",
+                                      "web/3#", "web/3/4",   "web/-1", "web/3#2#1",
+                                      "we b/1", "web#2",     "/3",     "web/99999999999999999999"};
+    struct mf_target target;
+    char error[256], longest[100];
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        if (mf_target_parse(bad[i], &target, error) != -EINVAL)
+            fail_msg("accepted: \"%s\"", bad[i]);
+    memset(longest, 'a', sizeof longest);
+    longest[64] = 0;
+    assert_int_equal(mf_target_parse(longest, &target, error), -EINVAL);
+    longest[63] = 0;
+    assert_int_equal(mf_target_parse(longest, &target, error), 0);
+}
+
+static void request_ids_differ(void **state)
+{
+    char a[MAYFLY_REQUEST_ID], b[MAYFLY_REQUEST_ID];
+    assert_string_not_equal(mayfly_request_id_make(a), mayfly_request_id_make(b));
+    assert_int_equal(strlen(a), 32);
+    assert_int_equal(strspn(a, "0123456789abcdef"), 32);
+}
+
+static void only_whole_paths_are_ours(void **state)
+{
+    static const char line[] = "qemu\0-chardev\0socket,path=/d/nodes/node-10/lib/x\0";
+    assert_true(mf_dev_mentions(line, sizeof line, "/d/nodes/node-10"));
+    assert_false(mf_dev_mentions(line, sizeof line, "/d/nodes/node-1"));
+    assert_false(mf_dev_mentions(line, sizeof line, "/d/nodes/node-2"));
+    assert_true(mf_dev_mentions("/d/nodes/node-1", 15, "/d/nodes/node-1"));
+    assert_true(mf_dev_mentions("/d/nodes/node-10,/d/nodes/node-1,", 33, "/d/nodes/node-1"));
+    assert_false(mf_dev_mentions("", 0, "/d"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(table_is_sound),         cmocka_unit_test(helps_with_every_command),
+        cmocka_unit_test(misuse_is_two),          cmocka_unit_test(failure_is_one),
+        cmocka_unit_test(targets_are_understood), cmocka_unit_test(targets_are_refused),
+        cmocka_unit_test(request_ids_differ),     cmocka_unit_test(only_whole_paths_are_ours),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
