@@ -110,7 +110,8 @@ static void set_limits(void)
     struct rlimit limit;
 
     signal(SIGXFSZ, SIG_IGN);
-    /* Large blocks go back to the system when they are freed: the memory of a storm does not stay for good. */
+    /* Large blocks go back to the system when they are freed: the memory of a storm does not stay for good.
+     */
     mallopt(M_ARENA_MAX, 2);
     mallopt(M_MMAP_THRESHOLD, 128 << 10);
     mallopt(M_TRIM_THRESHOLD, 1 << 20);

@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# Every benchmark, one JSON object a line, on the release build. The long ones take minutes; run it on an idle machine.
+#   tests/bench/run.sh [provision create guest-death node-death node-silence broker-kill memory false-verdicts]
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+build=${MAYFLY_BUILD:-build/release}
+export MAYFLY_BIN=$PWD/$build/bin MAYFLY_IMAGE_ROOT=$PWD/$build/images PYTHONDONTWRITEBYTECODE=1
+python=/usr/bin/python3
+[ $# -gt 0 ] || set -- provision create guest-death node-death node-silence broker-kill memory false-verdicts
+
+with_cluster() { # driver, command...: a one-node cluster around the command, which sees MAYFLY_BROKER, MAYFLY_KEY and $scratch
+    local driver=$1 state scratch code=0
+    shift
+    state=$(mktemp -d /tmp/mf-XXXXXX) scratch=$state/scratch
+    mkdir "$scratch"
+    "$MAYFLY_BIN/mayfly" dev up --state "$state" --nodes 1 --driver "$driver" >/dev/null
+    (eval "$("$MAYFLY_BIN/mayfly" dev env --state "$state")" && scratch=$scratch "$@") || code=$?
+    "$MAYFLY_BIN/mayfly" dev down --state "$state" >/dev/null
+    rm -rf "$state"
+    return $code
+}
+
+deploy/images/tiny/build.sh "$MAYFLY_IMAGE_ROOT" >/dev/null
+for bench; do
+    case "$bench" in
+    provision) with_cluster null bash -c '"$0" "$MAYFLY_BROKER" "$MAYFLY_KEY" "$scratch" 1000' "$build/bench/bench-provision" ;;
+    create) with_cluster libvirt bash -c '"$0" "$MAYFLY_BROKER" "$MAYFLY_KEY" "$scratch" "$MAYFLY_IMAGE_ROOT/tiny/vmlinuz" "$MAYFLY_IMAGE_ROOT/tiny/initrd" 40' "$build/bench/bench-create" ;;
+    guest-death) $python tests/bench/guest_death.py ;;
+    node-death) $python tests/bench/node_death.py ;;
+    node-silence) $python tests/bench/node_death.py --freeze ;;
+    broker-kill) $python tests/bench/broker_kill.py ;;
+    memory) $python tests/bench/memory.py ;;
+    false-verdicts) $python tests/bench/false_verdicts.py ;;
+    *) echo "no benchmark '$bench'" >&2; exit 2 ;;
+    esac
+done

@@ -1,0 +1,80 @@
+#!/usr/bin/env python3
+"""The law of the house, checked: who may include whom (docs/ARCHITECTURE.md). A core knows no world; libvirt and SQLite have one room each."""
+import pathlib
+import re
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+ROOMS = {  # folder: folders whose headers it may include
+    "protocol": set(),
+    "protocol/transport": {"protocol"},
+    "broker/core": {"protocol"},
+    "broker/edge": {"protocol", "protocol/transport", "broker/core", "broker/edge/store"},
+    "broker/edge/store": {"protocol"},
+    "worker/keeper": {"protocol"},
+    "worker/core": {"protocol"},
+    "worker/driver": {"protocol"},
+    "worker/edge": {"protocol", "protocol/transport", "worker/core", "worker/driver", "worker/keeper"},
+    "health/core": {"protocol"},
+    "health/edge": {"protocol", "protocol/transport", "health/core"},
+    "client/lib": {"protocol", "protocol/transport"},
+    "client/cli": {"protocol", "protocol/transport", "client/lib"},
+}
+CORES = {"broker/core", "worker/core", "health/core"}
+CORE_SYSTEM = {"stdbool.h", "stddef.h", "stdint.h", "inttypes.h", "string.h", "stdlib.h", "stdio.h", "errno.h", "limits.h", "stdarg.h", "sys/queue.h"}
+WORLD_CALLS = re.compile(r"\b(time|clock_gettime|gettimeofday|rand|random|getrandom|fopen|open|socket|pthread_create|getenv|usleep|sleep)\s*\(")
+ONLY = [(re.compile(r"libvirt/"), "worker/driver"), (re.compile(r"sqlite3\.h"), "broker/edge/store"), (re.compile(r"zmq\.h|czmq\.h"), None)]
+WORKER_EDGE_HEADERS = {"keeper_wire.h"}  # all the agent may know of its keeper
+
+
+def files():
+    out = subprocess.run(["git", "ls-files", "-co", "--exclude-standard", "*.c", "*.h"], cwd=ROOT, capture_output=True, text=True)
+    names = out.stdout.split() if out.returncode == 0 else [str(p.relative_to(ROOT)) for p in ROOT.rglob("*.[ch]") if "build" not in p.parts]
+    return [n for n in names if (ROOT / n).exists()]
+
+
+def room_of(name):
+    folder = str(pathlib.PurePath(name).parent)
+    while folder not in ROOMS and "/" in folder:
+        folder = folder.rsplit("/", 1)[0]
+    return folder if folder in ROOMS else None
+
+
+def main():
+    names = files()
+    headers = {}
+    for name in names:
+        if name.endswith(".h") and room_of(name):
+            headers.setdefault(pathlib.PurePath(name).name, set()).add(room_of(name))
+    wrong = []
+    for name in names:
+        room = room_of(name)
+        if not room:
+            continue
+        text = (ROOT / name).read_text(errors="replace")
+        for number, line in enumerate(text.splitlines(), 1):
+            match = re.match(r'\s*#\s*include\s*([<"])([^>"]+)[>"]', line)
+            if match:
+                kind, what = match.groups()
+                base = pathlib.PurePath(what).name
+                if kind == '"' and base in headers and not headers[base] & ({room} | ROOMS[room]):
+                    wrong.append(f"{name}:{number}: {room} may not include {what} of {', '.join(headers[base])}")
+                if kind == '"' and ".." in what:
+                    wrong.append(f"{name}:{number}: include by target, not by path: {what}")
+                if room == "worker/edge" and headers.get(base) == {"worker/keeper"} and base not in WORKER_EDGE_HEADERS:
+                    wrong.append(f"{name}:{number}: the agent knows its keeper by {WORKER_EDGE_HEADERS} only")
+                for pattern, owner in ONLY:
+                    allowed = room == owner if owner else room in ("protocol/transport", "broker/edge", "worker/edge", "health/edge", "client/lib")
+                    if kind == "<" and pattern.search(what) and not allowed:
+                        wrong.append(f"{name}:{number}: {room} may not include <{what}>")
+                if room in CORES and kind == "<" and what not in CORE_SYSTEM:
+                    wrong.append(f"{name}:{number}: a core knows no world: <{what}>")
+            elif room in CORES and WORLD_CALLS.search(re.sub(r'"(\\.|[^"])*"|/\*.*?\*/|//.*', "", line)) and not line.lstrip().startswith(("*", "/*")):
+                wrong.append(f"{name}:{number}: a core knows no world: {line.strip()}")
+    print("\n".join(wrong) or f"{len(names)} files, every include is allowed")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,236 @@
+/* Invariants over the whole world: the log (what the broker said), the hypervisors (what is) and the clients (what was promised). */
+#include "checks.h"
+#include "faults.h"
+#include "sim_broker.h"
+#include "sim_client.h"
+#include "sim_node.h"
+#include <stdio.h>
+#include <string.h>
+
+enum {
+    SWEEP_MS = 250,
+    I7_BOUND_MS = 30000  /* ... has told what is not there: three rounds of its own listing */
+};
+
+static mf_ms later(mf_ms a, mf_ms b)
+{
+    return a > b ? a : b;
+}
+
+static const struct mf_sim_node *node_named(const struct mf_sim_world *world, const char *name)
+{
+    for (uint32_t i = 0; i < world->options.nodes; i++)
+        if (strcmp(world->nodes[i]->name, name) == 0)
+            return world->nodes[i];
+    return NULL;
+}
+
+/* I5: what is destroyed, replaced or lost does not run on where it can be heard. */
+static void check_i5(struct mf_sim_world *world)
+{
+    char name[200];
+    mf_ms bound = mf_sim_faults_destroy_bound(world->faults);
+    for (uint32_t n = 0; n < world->options.nodes; n++) {
+        const struct mf_sim_node *node = world->nodes[n];
+        mf_ms hears = mf_sim_node_hears_since(node);
+        for (size_t i = 0; hears >= 0 && i < node->hypervisor.n; i++) {
+            const struct mf_sim_instance *instance = mf_map_get_uuid(world->model->instances, node->hypervisor.guests[i]->id);
+            if (!instance || instance->state == MF_INSTANCE_STATE_RUNNING || instance->state == MF_INSTANCE_STATE_PLACED)
+                continue;
+            if (world->now - later(hears, instance->since) > bound + instance->grace_ms)
+                mf_sim_fail(world, "I5", "%s is %s and still runs on %s, which hears the broker since %lld",
+                            mf_sim_instance_name(instance, name), mf_instance_state_word(instance->state), node->name,
+                            (long long)hears);
+        }
+    }
+}
+
+/* I7: no current instance is recorded on a node that does not have it. */
+static void check_i7(struct mf_sim_world *world)
+{
+    size_t cursor = 0;
+    char name[200];
+    for (void *value; mf_map_next(world->model->instances, &cursor, &value);) {
+        const struct mf_sim_instance *instance = value;
+        if (instance->state != MF_INSTANCE_STATE_RUNNING)
+            continue;
+        const struct mf_sim_node *node = node_named(world, instance->node);
+        mf_ms hears = node ? mf_sim_node_hears_since(node) : -1;
+        if (hears >= 0 && world->now - later(instance->ended, later(hears, instance->since)) > I7_BOUND_MS &&
+            !mf_sim_hypervisor_find(&node->hypervisor, instance->id)) {
+            mf_sim_fail(world, "I7", "%s is recorded as running on %s, which does not have it",
+                        mf_sim_instance_name(instance, name), node->name);
+            return;
+        }
+    }
+}
+
+static void sweep_fires(struct mf_sim_event *event)
+{
+    struct mf_sim_model *model = MF_SIM_OWNER(event, struct mf_sim_model, sweep);
+    mf_sim_after(model->world, event, SWEEP_MS);
+    check_i5(model->world);
+    check_i7(model->world);
+}
+
+void mf_sim_check_begin(struct mf_sim_model *model)
+{
+    model->sweep.fire = sweep_fires;
+    mf_sim_after(model->world, &model->sweep, SWEEP_MS);
+}
+
+/* -- I8 */
+
+static bool not_well(char *ret_why, size_t size, const char *format, ...) __attribute__((format(printf, 3, 4)));
+static bool not_well(char *ret_why, size_t size, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    vsnprintf(ret_why, size, format, args);
+    va_end(args);
+    return false;
+}
+
+static bool nodes_well(struct mf_sim_world *world, char *ret_why, size_t size)
+{
+    for (uint32_t i = 0; i < world->options.nodes; i++) {
+        const struct mf_sim_nodeview *view = mf_map_get_str(world->model->nodes, mf_str(world->nodes[i]->name));
+        if (!view || view->state != MF_NODE_STATE_READY)
+            return not_well(ret_why, size, "%s is %s", world->nodes[i]->name,
+                            view ? mf_node_state_word(view->state) : "unknown");
+    }
+    return true;
+}
+
+/* Would a guest of this size fit on any node, by what really is there? */
+static const char *where_it_fits(struct mf_sim_world *world, const struct mf_sim_group *group)
+{
+    for (uint32_t n = 0; n < world->options.nodes; n++) {
+        const struct mf_sim_hypervisor *hypervisor = &world->nodes[n]->hypervisor;
+        const struct mf_sim_nodeview *view = mf_map_get_str(world->model->nodes, mf_str(world->nodes[n]->name));
+        struct mf_rec_resources used = group->size;
+        for (size_t i = 0; i < hypervisor->n; i++) {
+            used.vcpus += hypervisor->guests[i]->size.vcpus;
+            used.memory_mib += hypervisor->guests[i]->size.memory_mib;
+            used.disk_mib += hypervisor->guests[i]->size.disk_mib;
+        }
+        if (used.vcpus <= hypervisor->capacity.vcpus && used.memory_mib <= hypervisor->capacity.memory_mib &&
+            used.disk_mib <= hypervisor->capacity.disk_mib && (!group->zone[0] || strcmp(group->zone, view->zone) == 0))
+            return view->name;
+    }
+    return NULL;
+}
+
+static bool instance_well(struct mf_sim_world *world, const struct mf_sim_instance *instance, char *ret_why, size_t size)
+{
+    char name[200];
+    const char *room;
+    mf_sim_instance_name(instance, name);
+    bool wanted = instance->group->state == MF_GROUP_STATE_ACTIVE && instance->slot->number < instance->group->desired;
+    if (!wanted || instance->slot->current != instance)
+        return not_well(ret_why, size, "%s is left over, %s on %s", name, mf_instance_state_word(instance->state),
+                        instance->node);
+    switch (instance->state) {
+    case MF_INSTANCE_STATE_RUNNING:
+        if (!mf_sim_hypervisor_find(&node_named(world, instance->node)->hypervisor, instance->id))
+            return not_well(ret_why, size, "%s is recorded on %s but is not there", name, instance->node);
+        return true;
+    case MF_INSTANCE_STATE_PENDING:
+        if ((room = where_it_fits(world, instance->group)))
+            return not_well(ret_why, size, "%s is pending, but %s has room", name, room);
+        return true;
+    default:
+        return not_well(ret_why, size, "%s is %s on %s", name, mf_instance_state_word(instance->state), instance->node);
+    }
+}
+
+static bool groups_well(struct mf_sim_world *world, char *ret_why, size_t size)
+{
+    size_t cursor = 0;
+    for (void *value; mf_map_next(world->model->groups, &cursor, &value);) {
+        const struct mf_sim_group *group = value;
+        if (group->state == MF_GROUP_STATE_ENDING)
+            return not_well(ret_why, size, "group %s is still ending", group->name);
+        for (uint64_t i = 0; group->state == MF_GROUP_STATE_ACTIVE && i < group->desired; i++) {
+            const struct mf_sim_slot *slot = mf_map_get_u64(group->slots, i);
+            if (!slot || !slot->current || slot->current->state == MF_INSTANCE_STATE_GONE)
+                return not_well(ret_why, size, "slot %s/%llu is empty", group->name, (unsigned long long)i);
+        }
+    }
+    cursor = 0;
+    for (void *value; mf_map_next(world->model->instances, &cursor, &value);) {
+        const struct mf_sim_instance *instance = value;
+        if (instance->state != MF_INSTANCE_STATE_GONE && !instance_well(world, instance, ret_why, size))
+            return false;
+    }
+    return true;
+}
+
+/* Every guest is someone's, and runs where the log says; strangers are reported and left alone. */
+static bool guests_well(struct mf_sim_world *world, char *ret_why, size_t size)
+{
+    for (uint32_t n = 0; n < world->options.nodes; n++) {
+        const struct mf_sim_node *node = world->nodes[n];
+        for (size_t i = 0; i < node->hypervisor.n; i++) {
+            const struct mf_sim_guest *guest = node->hypervisor.guests[i];
+            const struct mf_sim_instance *instance = mf_map_get_uuid(world->model->instances, guest->id);
+            if (!guest->name[0] && !mf_map_get_uuid(world->model->strangers, guest->id))
+                return not_well(ret_why, size, "%s has a stranger that was not reported", node->name);
+            if (guest->name[0] && (!instance || instance->state != MF_INSTANCE_STATE_RUNNING ||
+                                   strcmp(instance->node, node->name) != 0))
+                return not_well(ret_why, size, "%s runs on %s and should not", guest->name, node->name);
+        }
+    }
+    return true;
+}
+
+static bool clients_well(struct mf_sim_world *world, char *ret_why, size_t size)
+{
+    for (uint32_t i = 0; i < world->options.clients; i++)
+        if (!mf_sim_client_is_well(world->clients[i], ret_why, size))
+            return false;
+    return true;
+}
+
+bool mf_sim_check_well(struct mf_sim_world *world, char *ret_why, size_t size)
+{
+    return nodes_well(world, ret_why, size) && groups_well(world, ret_why, size) &&
+           guests_well(world, ret_why, size) && clients_well(world, ret_why, size);
+}
+
+/* -- the end */
+
+/* What the broker holds in memory is what it wrote. */
+static void check_broker_view(struct mf_sim_world *world)
+{
+    const struct mf_broker *core = mf_sim_broker_core(world->broker);
+    struct mf_broker_instance_view view;
+    char name[200];
+    size_t cursor = 0, seen = 0, alive = 0;
+    while (mf_broker_next_instance(core, &cursor, &view)) {
+        const struct mf_sim_instance *instance = mf_map_get_uuid(world->model->instances, view.id);
+        if (!instance || instance->state != view.state || !mf_str_is(view.node, instance->node) ||
+            view.current != mf_sim_is_current(instance)) {
+            mf_sim_fail(world, "I7", "the broker holds %s as %s on %.*s, its log says %s on %s",
+                        instance ? mf_sim_instance_name(instance, name) : "an unknown instance",
+                        mf_instance_state_word(view.state), (int)view.node.len, view.node.len ? view.node.ptr : "",
+                        instance ? mf_instance_state_word(instance->state) : "nothing", instance ? instance->node : "");
+            return;
+        }
+        seen++;
+    }
+    cursor = 0;
+    for (void *value; mf_map_next(world->model->instances, &cursor, &value);)
+        alive += ((struct mf_sim_instance *)value)->state != MF_INSTANCE_STATE_GONE;
+    if (seen != alive)
+        mf_sim_fail(world, "I7", "the broker holds %zu instances, its log has %zu", seen, alive);
+}
+
+void mf_sim_check_end(struct mf_sim_world *world)
+{
+    for (uint32_t i = 0; i < world->options.clients; i++)
+        mf_sim_client_check(world->clients[i]);
+    check_broker_view(world);
+    if (!world->failed)
+        mf_sim_broker_check_replay(world->broker);
+}

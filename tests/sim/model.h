@@ -1,0 +1,65 @@
+/* model.h - the checkers' own fold of the durable log, made from the words of the message table alone: what the broker has said, in
+ * order. It is written apart from the broker's fold on purpose: two readings of one log must agree. */
+#ifndef MF_SIM_MODEL_H
+#define MF_SIM_MODEL_H
+
+#include "map.h"
+#include "sim_store.h"
+#include "world.h"
+
+struct mf_sim_group {
+    struct mf_uuid id;
+    char name[64];
+    enum mf_group_state state;
+    uint64_t desired;
+    struct mf_rec_resources size;
+    char zone[64]; /* required label zone=, or empty */
+    struct mf_map *slots; /* by number */
+};
+struct mf_sim_instance {
+    struct mf_uuid id;
+    struct mf_sim_group *group;
+    struct mf_sim_slot *slot;
+    uint64_t generation;
+    enum mf_instance_state state; /* GONE: gone or died; TOMBSTONE: also failed at birth */
+    char node[64];
+    mf_ms since, grace_ms; /* in this state, on the world's clock */
+    mf_ms ended;           /* when its guest physically ended; 0 while it has not */
+};
+struct mf_sim_slot {
+    uint64_t number, last_generation, last_cause;
+    struct mf_sim_instance *current;
+};
+struct mf_sim_nodeview {
+    char name[64];
+    uint64_t epoch;
+    enum mf_node_state state;
+    struct mf_rec_resources capacity;
+    char zone[64];
+};
+struct mf_sim_request {
+    uint64_t seq;
+    bool accepted;
+};
+struct mf_sim_model {
+    struct mf_sim_world *world;
+    uint64_t seq, epoch;
+    struct mf_map *groups, *instances, *nodes, *requests, *offerings, *strangers;
+    struct mf_arena arena; /* of the row at hand */
+    struct mf_sim_event sweep;
+};
+
+struct mf_sim_model *mf_sim_model_new(struct mf_sim_world *world);
+void mf_sim_model_destroy(struct mf_sim_model **self);
+void mf_sim_model_row(struct mf_sim_model *self, const struct mf_sim_row *row); /* durable now: I2, I6, I7 are checked */
+uint64_t mf_sim_model_seq(const struct mf_sim_model *self);
+bool mf_sim_model_epoch_known(const struct mf_sim_model *self, uint64_t epoch);
+/* A guest begins to exist on a node (may it?), or ceases to. */
+void mf_sim_model_guest_ends(struct mf_sim_model *self, struct mf_uuid id);
+void mf_sim_model_guest_begins(struct mf_sim_model *self, const char *node, struct mf_uuid id, const char *name);
+struct mf_sim_group *mf_sim_model_active_group(const struct mf_sim_model *self, const char *name); /* NULL if none */
+const struct mf_sim_request *mf_sim_model_request(const struct mf_sim_model *self, const char *key, const char *request_id);
+bool mf_sim_is_current(const struct mf_sim_instance *instance); /* of its slot, and not over */
+const char *mf_sim_instance_name(const struct mf_sim_instance *instance, char text[200]);
+
+#endif

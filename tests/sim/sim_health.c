@@ -1,0 +1,168 @@
+/* The monitor's edge: the real health core, pulses in from the simulated network, verdicts out to the broker. While it is stopped,
+ * datagrams wait in a socket buffer of bounded size and come all at once afterwards. */
+#include "sim_health.h"
+#include "faults.h"
+#include "health.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { SOCKET_BUFFER = 256 };
+
+struct mf_sim_health {
+    struct mf_sim_world *world;
+    struct mf_health *core;
+    char name[MF_NAME_MAX + 1], address[101];
+    bool frozen;
+    mf_ms clock_skew;
+    struct mf_sim_path path;
+    struct mf_sim_link link;
+    struct mf_sim_event tick, start;
+    uint8_t buffer[SOCKET_BUFFER][MF_PULSE_SIZE];
+    size_t buffered;
+};
+
+static void feed_one(struct mf_sim_health *self, const struct mf_health_event *event)
+{
+    struct mf_health_action action;
+    mf_ms now = self->world->now + self->clock_skew;
+    mf_health_feed(self->core, now, event);
+    for (unsigned n = 0; !self->world->failed && mf_health_poll(self->core, &action); n++) {
+        mf_sim_link_send(&self->link, action.message);
+        if (n > 100000)
+            mf_sim_fail(self->world, "poll", "the monitor's core has no end of actions");
+    }
+    mf_health_check(self->core);
+    mf_ms deadline = mf_health_deadline(self->core);
+    if (deadline == INT64_MAX)
+        mf_sim_cancel(self->world, &self->tick);
+    else
+        mf_sim_after(self->world, &self->tick, deadline - now > 0 ? deadline - now : 1);
+}
+
+/* As the real edge does: what came, then the time. */
+static void feed(struct mf_sim_health *self, const struct mf_health_event *event)
+{
+    feed_one(self, event);
+    if (event->kind != MF_HEALTH_TICK && !self->world->failed)
+        feed_one(self, &(struct mf_health_event){.kind = MF_HEALTH_TICK});
+}
+
+static void tick_fires(struct mf_sim_event *event)
+{
+    struct mf_sim_health *self = MF_SIM_OWNER(event, struct mf_sim_health, tick);
+    if (self->frozen)
+        mf_sim_after(self->world, event, 20);
+    else
+        feed(self, &(struct mf_health_event){.kind = MF_HEALTH_TICK});
+}
+
+static void start_fires(struct mf_sim_event *event)
+{
+    mf_sim_health_start(MF_SIM_OWNER(event, struct mf_sim_health, start));
+}
+
+static void link_up(void *owner)
+{
+    feed(owner, &(struct mf_health_event){.kind = MF_HEALTH_LINK_UP});
+}
+
+static void link_down(void *owner)
+{
+    feed(owner, &(struct mf_health_event){.kind = MF_HEALTH_LINK_DOWN});
+}
+
+static void link_message(void *owner, const struct mf_message *message)
+{
+    feed(owner, &(struct mf_health_event){.kind = MF_HEALTH_MESSAGE, .message = message});
+}
+
+static const struct mf_sim_link_calls calls = {link_up, link_down, link_message};
+
+struct mf_sim_health *mf_sim_health_new(struct mf_sim_world *world)
+{
+    struct mf_sim_health *self = mf_sim_alloc(sizeof(*self));
+    self->world = world;
+    snprintf(self->name, sizeof(self->name), "health-0");
+    snprintf(self->address, sizeof(self->address), "10.0.0.1:7700");
+    self->path = mf_sim_faults_path(world->faults);
+    self->tick.fire = tick_fires;
+    self->start.fire = start_fires;
+    mf_sim_after(world, &self->start, mf_sim_between(world, 1, 100));
+    return self;
+}
+
+void mf_sim_health_destroy(struct mf_sim_health **self)
+{
+    struct mf_sim_health *health = *self;
+    if (!health)
+        return;
+    *self = NULL;
+    mf_health_destroy(&health->core);
+    free(health);
+}
+
+void mf_sim_health_start(struct mf_sim_health *self)
+{
+    if (self->core)
+        return;
+    struct mf_health_config config;
+    mf_health_config_default(&config);
+    config.tick_ms = 25;
+    snprintf(config.name, sizeof(config.name), "%s", self->name);
+    snprintf(config.pulse_address, sizeof(config.pulse_address), "%s", self->address);
+    mf_sim_trace(self->world, self->name, "starts");
+    self->core = mf_health_new(&config);
+    self->clock_skew = mf_sim_between(self->world, 0, 5000000);
+    self->buffered = 0;
+    mf_sim_link_init(&self->link, self->world, &self->path, MF_ROLE_MONITOR, self->name, &calls, self);
+    mf_sim_link_open(&self->link);
+    feed(self, &(struct mf_health_event){.kind = MF_HEALTH_TICK});
+}
+
+void mf_sim_health_crash(struct mf_sim_health *self)
+{
+    if (!self->core)
+        return;
+    mf_sim_trace(self->world, self->name, "dies");
+    self->frozen = false;
+    self->link.frozen = false;
+    mf_sim_link_close(&self->link, false);
+    mf_sim_cancel(self->world, &self->tick);
+    mf_health_destroy(&self->core);
+}
+
+void mf_sim_health_freeze(struct mf_sim_health *self, bool frozen)
+{
+    if (!self->core || self->frozen == frozen)
+        return;
+    mf_sim_trace(self->world, self->name, frozen ? "is stopped" : "goes on");
+    self->frozen = frozen;
+    mf_sim_link_freeze(&self->link, frozen);
+    size_t n = self->buffered;
+    self->buffered = 0;
+    if (!frozen && mf_sim_chance(self->world, 50)) /* which descriptor the loop looks at first is chance */
+        feed(self, &(struct mf_health_event){.kind = MF_HEALTH_TICK});
+    for (size_t i = 0; i < n; i++)
+        mf_sim_health_pulse(self, self->address, self->buffer[i], MF_PULSE_SIZE);
+}
+
+bool mf_sim_health_is_up(const struct mf_sim_health *self)
+{
+    return self->core && !self->frozen;
+}
+
+struct mf_sim_path *mf_sim_health_path(struct mf_sim_health *self)
+{
+    return &self->path;
+}
+
+void mf_sim_health_pulse(struct mf_sim_health *self, const char *address, const void *bytes, size_t len)
+{
+    if (!self->core || strcmp(address, self->address) != 0)
+        return;
+    if (!self->frozen)
+        feed(self, &(struct mf_health_event){.kind = MF_HEALTH_PULSE, .bytes = bytes, .len = len});
+    else if (self->buffered < SOCKET_BUFFER && len == MF_PULSE_SIZE)
+        memcpy(self->buffer[self->buffered++], bytes, len);
+}

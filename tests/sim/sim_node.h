@@ -1,0 +1,79 @@
+/* sim_node.h - one simulated hypervisor host: its guests, the keeper that pulses and reports deaths, and the agent's edge around the
+ * real worker core. Each may die without the others: the agent alone, the worker (keeper and agent), all processes, the host. */
+#ifndef MF_SIM_NODE_H
+#define MF_SIM_NODE_H
+
+#include "hypervisor.h"
+#include "net.h"
+#include "pulse.h"
+#include "worker.h"
+#include "world.h"
+
+struct mf_sim_job;
+struct mf_sim_keeper {
+    bool up;
+    mf_ms started_ms, pulse_ms;
+    uint64_t epoch, counter; /* epoch 0: no session yet */
+    uint64_t term;           /* remembered for the next agent, as the epoch */
+    struct mf_uuid cluster_id;
+    uint8_t key[MF_PULSE_KEY];
+    char monitors[4][101];
+    size_t n_monitors;
+    struct mf_uuid *deaths; /* not yet told to an agent */
+    size_t n_deaths, cap_deaths;
+    struct mf_sim_event beat, tell, restart;
+};
+struct mf_sim_node {
+    struct mf_sim_world *world;
+    uint32_t index;
+    char name[MF_NAME_MAX + 1], machine_id[65], boot_id[65];
+    uint32_t boots;
+    bool frozen;
+    mf_ms disturbed; /* the last time anything kept it from hearing the broker */
+    struct mf_sim_path to_broker, to_monitor;
+    struct mf_sim_hypervisor hypervisor;
+    struct mf_sim_keeper keeper;
+    /* the agent */
+    struct mf_worker *core; /* NULL while it is dead */
+    uint64_t life;
+    mf_ms clock_skew;
+    struct mf_sim_link link;
+    struct mf_sim_event tick;
+    struct mf_sim_job **jobs;
+    size_t n_jobs, cap_jobs;
+};
+
+struct mf_sim_node *mf_sim_node_new(struct mf_sim_world *world, uint32_t index); /* comes up with the world */
+void mf_sim_node_destroy(struct mf_sim_node **self);
+
+void mf_sim_node_kill_agent(struct mf_sim_node *self);  /* the keeper starts another one soon */
+void mf_sim_node_kill_worker(struct mf_sim_node *self); /* keeper and agent; guests live on */
+void mf_sim_node_kill_all(struct mf_sim_node *self);    /* keeper, agent, guests; the host lives on */
+void mf_sim_node_power_off(struct mf_sim_node *self);   /* the host; nobody is told */
+void mf_sim_node_start(struct mf_sim_node *self);       /* the worker again, where it is down */
+void mf_sim_node_reboot(struct mf_sim_node *self);      /* as start, after a power-off: a new boot */
+void mf_sim_node_freeze(struct mf_sim_node *self, bool frozen);
+void mf_sim_node_cut(struct mf_sim_node *self, bool from_broker, bool from_monitor); /* or not: heals what is false */
+
+/* Since when the node hears the broker without a break; -1 if it does not. */
+mf_ms mf_sim_node_hears_since(const struct mf_sim_node *self);
+
+/* A guest ended by itself. */
+void mf_sim_node_guest_died(struct mf_sim_node *self, struct mf_uuid id, bool watched);
+
+/* -- inside the node: keeper.c and sim_node.c */
+void mf_sim_keeper_start(struct mf_sim_node *node);
+void mf_sim_keeper_stop(struct mf_sim_node *node);
+void mf_sim_keeper_session(struct mf_sim_node *node, const struct mf_worker_action *action);
+void mf_sim_keeper_agent_ended(struct mf_sim_node *node);
+void mf_sim_keeper_agent_began(struct mf_sim_node *node);
+void mf_sim_keeper_death(struct mf_sim_node *node, struct mf_uuid id);
+void mf_sim_agent_start(struct mf_sim_node *node);
+void mf_sim_agent_stop(struct mf_sim_node *node, bool silent);
+void mf_sim_agent_feed(struct mf_sim_node *node, const struct mf_worker_event *event);
+/* -- inside the agent: sim_agent.c and sim_jobs.c */
+void mf_sim_jobs_begin(struct mf_sim_node *node, const struct mf_worker_action *action);
+void mf_sim_jobs_drop(struct mf_sim_node *node, bool host_lives); /* what was half done is done or not */
+void mf_sim_jobs_note_death(struct mf_sim_node *node, struct mf_uuid id, mf_ms delay_ms);
+
+#endif
