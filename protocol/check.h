@@ -1,5 +1,5 @@
-/* check.h - assertions that stay on in release. A failed one is a bug of ours: it prints the expression and what the panic hook
- * describes, then aborts. The world's faults are never asserted. */
+/* check.h - assertions that stay on in release. A failed one is a bug of ours: it prints the expression and
+ * what the panic hook describes, then aborts. The world's faults are never asserted. */
 #ifndef MF_CHECK_H
 #define MF_CHECK_H
 

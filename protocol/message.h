@@ -1,11 +1,12 @@
 /* message.h - what travels and what is logged, as C structs; and the codec between them and msgpack.
  *
- * All types here are generated from messages.def, enums.def and errors.def. Decoded strings, lists and labels point into
- * the decoded bytes or into the arena given to the decoder: they live as long as both.
+ * All types here are generated from messages.def, enums.def and errors.def. Decoded strings, lists and labels
+ * point into the decoded bytes or into the arena given to the decoder: they live as long as both.
  *
- * Decode is safe on any bytes: a bounded walk (declared counts against bytes left, depth <= MF_DEPTH_MAX) comes first, nothing
- * is allocated in proportion to a declared count that the bytes cannot hold, every bound of the table is enforced, and an error
- * says which field and why. A BLOB's digest is computed by the decoder (zero for an absent or empty one). */
+ * Decode is safe on any bytes: a bounded walk (declared counts against bytes left, depth <= MF_DEPTH_MAX)
+ * comes first, nothing is allocated in proportion to a declared count that the bytes cannot hold, every bound
+ * of the table is enforced, and an error says which field and why. A BLOB's digest is computed by the decoder
+ * (zero for an absent or empty one). */
 #ifndef MF_MESSAGE_H
 #define MF_MESSAGE_H
 
@@ -35,7 +36,10 @@ struct mf_labels {
 };
 
 /* -- enumerations: enum mf_<id>, MF_<ID>_<WORD>; value 0 is MF_<ID>_UNSET */
-#define MF_ENUM_BEGIN(id, ID, doc) enum mf_##id { MF_##ID##_UNSET = 0,
+#define MF_ENUM_BEGIN(id, ID, doc)                                                                           \
+    enum mf_##id                                                                                             \
+    {                                                                                                        \
+        MF_##ID##_UNSET = 0,
 #define MF_WORD(ID, WORD, word, doc) MF_##ID##_##WORD,
 #define MF_ENUM_END(id)                                                                                      \
     MF_ENUM_COUNT_##id                                                                                       \
@@ -46,7 +50,8 @@ struct mf_labels {
 #undef MF_WORD
 #undef MF_ENUM_END
 
-/* the word of a value ("" for UNSET or out of range), and the value of a word (0 if none): mf_<id>_word, mf_<id>_value */
+/* the word of a value ("" for UNSET or out of range), and the value of a word (0 if none): mf_<id>_word,
+ * mf_<id>_value */
 #define MF_ENUM_BEGIN(id, ID, doc)                                                                           \
     const char *mf_##id##_word(enum mf_##id value);                                                          \
     enum mf_##id mf_##id##_value(struct mf_str word);
@@ -58,7 +63,16 @@ struct mf_labels {
 #undef MF_ENUM_END
 
 /* -- roles of keys */
-enum mf_role { MF_ROLE_NONE = 0, MF_ROLE_OPERATOR, MF_ROLE_CLIENT, MF_ROLE_READER, MF_ROLE_WORKER, MF_ROLE_MONITOR, MF_ROLE_BROKER, MF_ROLE_COUNT };
+enum mf_role {
+    MF_ROLE_NONE = 0,
+    MF_ROLE_OPERATOR,
+    MF_ROLE_CLIENT,
+    MF_ROLE_READER,
+    MF_ROLE_WORKER,
+    MF_ROLE_MONITOR,
+    MF_ROLE_BROKER,
+    MF_ROLE_COUNT
+};
 #define MF_BY_OPERATOR (1u << MF_ROLE_OPERATOR)
 #define MF_BY_CLIENT   (1u << MF_ROLE_CLIENT)
 #define MF_BY_READER   (1u << MF_ROLE_READER)
@@ -80,32 +94,38 @@ const char *mf_error_sentence(enum mf_errcode e); /* "No node has room for it no
 bool mf_error_retry(enum mf_errcode e);
 enum mf_errcode mf_error_value(struct mf_str code); /* MF_E_INTERNAL if unknown */
 
-/* -- structs. `has` has bit i set if field i (in table order) was present / is to be sent; required fields are always sent.
- *    An optional field is sent if its bit is set or its value is not zero/empty. */
-#define MF_MSG_BEGIN(id, ID, wire, by, doc) struct mf_msg_##id { uint64_t has;
+/* -- structs. `has` has bit i set if field i (in table order) was present / is to be sent; required fields
+ * are always sent. An optional field is sent if its bit is set or its value is not zero/empty. */
+#define MF_MSG_BEGIN(id, ID, wire, by, doc)                                                                  \
+    struct mf_msg_##id {                                                                                     \
+        uint64_t has;
 #define MF_MSG_END(id)                                                                                       \
     }                                                                                                        \
     ;
-#define MF_EVENT_BEGIN(id, ID, wire, root, doc) struct mf_ev_##id { uint64_t has;
+#define MF_EVENT_BEGIN(id, ID, wire, root, doc)                                                              \
+    struct mf_ev_##id {                                                                                      \
+        uint64_t has;
 #define MF_EVENT_END(id)                                                                                     \
     }                                                                                                        \
     ;
-#define MF_RECORD_BEGIN(id, ID, doc) struct mf_rec_##id { uint64_t has;
+#define MF_RECORD_BEGIN(id, ID, doc)                                                                         \
+    struct mf_rec_##id {                                                                                     \
+        uint64_t has;
 #define MF_RECORD_END(id)                                                                                    \
     }                                                                                                        \
     ;
-#define MF_U64(t, f, min, max, need, since, doc)   uint64_t f;
-#define MF_BOOL(t, f, need, since, doc)            bool f;
-#define MF_STR(t, f, min, max, need, since, doc)   struct mf_str f;
-#define MF_NAME(t, f, need, since, doc)            struct mf_str f;
-#define MF_BIN(t, f, min, max, need, since, doc)   struct mf_str f;
-#define MF_UUID(t, f, need, since, doc)            struct mf_uuid f;
-#define MF_DIGEST(t, f, need, since, doc)          struct mf_digest f;
-#define MF_ENUM(t, f, id, need, since, doc)        enum mf_##id f;
-#define MF_LABELS(t, f, max, need, since, doc)     struct mf_labels f;
-#define MF_RAW(t, f, max, need, since, doc)        struct mf_str f;
-#define MF_BLOB(t, f, max, need, since, doc)       struct mf_blob f;
-#define MF_RECORD(t, f, rec, need, since, doc)     struct mf_rec_##rec f;
+#define MF_U64(t, f, min, max, need, since, doc) uint64_t f;
+#define MF_BOOL(t, f, need, since, doc)          bool f;
+#define MF_STR(t, f, min, max, need, since, doc) struct mf_str f;
+#define MF_NAME(t, f, need, since, doc)          struct mf_str f;
+#define MF_BIN(t, f, min, max, need, since, doc) struct mf_str f;
+#define MF_UUID(t, f, need, since, doc)          struct mf_uuid f;
+#define MF_DIGEST(t, f, need, since, doc)        struct mf_digest f;
+#define MF_ENUM(t, f, id, need, since, doc)      enum mf_##id f;
+#define MF_LABELS(t, f, max, need, since, doc)   struct mf_labels f;
+#define MF_RAW(t, f, max, need, since, doc)      struct mf_str f;
+#define MF_BLOB(t, f, max, need, since, doc)     struct mf_blob f;
+#define MF_RECORD(t, f, rec, need, since, doc)   struct mf_rec_##rec f;
 #define MF_LIST(t, f, rec, max, need, since, doc)                                                            \
     struct {                                                                                                 \
         struct mf_rec_##rec *items;                                                                          \
@@ -115,21 +135,21 @@ enum mf_errcode mf_error_value(struct mf_str code); /* MF_E_INTERNAL if unknown 
 #include "messages_undef.h"
 
 enum mf_kind { /* MF_MSG_<ID> and MF_EV_<ID> */
-    MF_KIND_NONE = 0,
+               MF_KIND_NONE = 0,
 #define MF_MSG_BEGIN(id, ID, wire, by, doc) MF_MSG_##ID,
 #define MF_EVENT_BEGIN(id, ID, wire, root, doc)
 #define MF_RECORD_BEGIN(id, ID, doc)
 #include "messages_nofields.h"
 #include "messages.def"
 #include "messages_undef.h"
-    MF_MSG_COUNT, /* messages are below, events above */
+               MF_MSG_COUNT, /* messages are below, events above */
 #define MF_MSG_BEGIN(id, ID, wire, by, doc)
 #define MF_EVENT_BEGIN(id, ID, wire, root, doc) MF_EV_##ID,
 #define MF_RECORD_BEGIN(id, ID, doc)
 #include "messages_nofields.h"
 #include "messages.def"
 #include "messages_undef.h"
-    MF_KIND_COUNT
+               MF_KIND_COUNT
 };
 
 struct mf_message {
@@ -157,7 +177,21 @@ struct mf_event {
 };
 
 /* -- the table, for those who walk it (codec, docs, generator, CLI) */
-enum mf_field_kind { MF_F_U64, MF_F_BOOL, MF_F_STR, MF_F_NAME, MF_F_BIN, MF_F_UUID, MF_F_DIGEST, MF_F_ENUM, MF_F_LABELS, MF_F_RAW, MF_F_BLOB, MF_F_RECORD, MF_F_LIST };
+enum mf_field_kind {
+    MF_F_U64,
+    MF_F_BOOL,
+    MF_F_STR,
+    MF_F_NAME,
+    MF_F_BIN,
+    MF_F_UUID,
+    MF_F_DIGEST,
+    MF_F_ENUM,
+    MF_F_LABELS,
+    MF_F_RAW,
+    MF_F_BLOB,
+    MF_F_RECORD,
+    MF_F_LIST
+};
 struct mf_desc;
 struct mf_field {
     const char *name, *doc;
@@ -165,8 +199,8 @@ struct mf_field {
     bool required;
     unsigned since;
     size_t offset;
-    uint64_t min, max;               /* value (U64), bytes (STR, BIN, RAW, BLOB) or items (LABELS, LIST) */
-    const struct mf_desc *record;    /* RECORD, LIST */
+    uint64_t min, max;                /* value (U64), bytes (STR, BIN, RAW, BLOB) or items (LABELS, LIST) */
+    const struct mf_desc *record;     /* RECORD, LIST */
     const struct mf_enum_desc *words; /* ENUM */
 };
 struct mf_enum_desc {
@@ -206,32 +240,38 @@ struct mf_buf { /* a growing buffer; zero-initialised is empty; mf_buf_free when
     char *ptr;
     size_t len, cap;
 };
-void mf_buf_append(struct mf_buf *buf, const void *bytes, size_t len); /* aborts only when memory is exhausted */
+void mf_buf_append(struct mf_buf *buf, const void *bytes,
+                   size_t len);        /* aborts only when memory is exhausted */
 void mf_buf_clear(struct mf_buf *buf); /* keeps the memory */
 void mf_buf_free(struct mf_buf *buf);
 
-/* Append the msgpack map of *what. The struct must obey the table (a violation is a bug and asserts, naming the field). */
+/* Append the msgpack map of *what. The struct must obey the table (a violation is a bug and asserts, naming
+ * the field). */
 void mf_encode(const struct mf_desc *desc, const void *what, struct mf_buf *buf);
 
 struct mf_decode_error {
     enum mf_errcode code; /* INVALID or TOO_LARGE */
     char text[256];       /* "provision.count: 0 is below 1" */
 };
-/* Decode one msgpack map that must fill bytes exactly. Returns 0, or -EINVAL with *ret_error filled and *ret_what undefined. */
+/* Decode one msgpack map that must fill bytes exactly. Returns 0, or -EINVAL with *ret_error filled and
+ * *ret_what undefined. */
 int mf_decode(const struct mf_desc *desc, struct mf_str bytes, struct mf_arena *arena, void *ret_what,
               struct mf_decode_error *ret_error);
 
 /* Bytes that mf_encode would append: for pages and streams that must stay below MF_MESSAGE_MAX. */
 size_t mf_encode_size(const struct mf_desc *desc, const void *what);
 
-void mf_message_encode(const struct mf_message *message, struct mf_buf *ret_head, struct mf_buf *ret_body); /* the two frames, appended */
-int mf_message_decode(struct mf_str head, struct mf_str body, struct mf_arena *arena, struct mf_message *ret_message,
-                      struct mf_decode_error *ret_error); /* code VERSION for another major, INVALID for an unknown wire name */
-/* The request_id of a body that may otherwise be refused, so that an error can name it; false (and empty) if it can't be read. */
+void mf_message_encode(const struct mf_message *message, struct mf_buf *ret_head,
+                       struct mf_buf *ret_body); /* the two frames, appended */
+int mf_message_decode(
+    struct mf_str head, struct mf_str body, struct mf_arena *arena, struct mf_message *ret_message,
+    struct mf_decode_error *ret_error); /* code VERSION for another major, INVALID for an unknown wire name */
+/* The request_id of a body that may otherwise be refused, so that an error can name it; false (and empty) if
+ * it can't be read. */
 bool mf_message_request_id(struct mf_str body, struct mf_str *ret_request_id);
 void mf_event_encode(const struct mf_event *event, struct mf_buf *buf);
-int mf_event_decode(enum mf_kind kind, struct mf_str bytes, struct mf_arena *arena, struct mf_event *ret_event,
-                    struct mf_decode_error *ret_error);
+int mf_event_decode(enum mf_kind kind, struct mf_str bytes, struct mf_arena *arena,
+                    struct mf_event *ret_event, struct mf_decode_error *ret_error);
 
 /* Is this a single well-formed msgpack value within bounds (depth, counts vs bytes)? */
 bool mf_msgpack_valid(struct mf_str bytes);
@@ -243,9 +283,12 @@ bool mf_str_is(struct mf_str a, const char *cstring);
 bool mf_name_valid(struct mf_str name);
 struct mf_str mf_str_dup(struct mf_arena *arena, struct mf_str s); /* also zero-terminates the copy */
 struct mf_labels mf_labels_dup(struct mf_arena *arena, struct mf_labels labels);
-/* printf into a fixed array, cut at its end (not within a character), always terminated, scrubbed; returns a view of it */
-struct mf_str mf_str_format(char *array, size_t size, const char *format, ...) __attribute__((format(printf, 3, 4)));
-/* Makes bytes from outside (a library's message, a peer's words) fit to travel as STR: what is not UTF-8, and U+0000, becomes "?". In place. */
+/* printf into a fixed array, cut at its end (not within a character), always terminated, scrubbed; returns a
+ * view of it */
+struct mf_str mf_str_format(char *array, size_t size, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+/* Makes bytes from outside (a library's message, a peer's words) fit to travel as STR: what is not UTF-8, and
+ * U+0000, becomes "?". In place. */
 struct mf_str mf_str_scrub(char *bytes, uint32_t len);
 
 #endif

@@ -1,4 +1,5 @@
-/* Makes every field row and END of messages.def expand to nothing; the BEGINs are the includer's. No include guard on purpose. */
+/* Makes every field row and END of messages.def expand to nothing; the BEGINs are the includer's. No include
+ * guard on purpose. */
 #define MF_MSG_END(id)
 #define MF_EVENT_END(id)
 #define MF_RECORD_END(id)

@@ -1,8 +1,9 @@
 /* pulse.h - the datagrams between keeper and monitor: pulses, probes and their echoes.
  *
- * One layout, little endian: magic 4 ("MFP1"), kind 4, node name length 1, node name 63 (zero padded), epoch 8, boot id 16 (BLAKE2b of the host's
- * boot_id text), counter 8, flags 4, guests 4, nonce 8, MAC 32. The MAC is BLAKE2b keyed with the epoch's key over all before it
- * (RFC 7693). Encoding and checking allocate nothing: the keeper must pulse when memory is short. */
+ * One layout, little endian: magic 4 ("MFP1"), kind 4, node name length 1, node name 63 (zero padded), epoch
+ * 8, boot id 16 (BLAKE2b of the host's boot_id text), counter 8, flags 4, guests 4, nonce 8, MAC 32. The MAC
+ * is BLAKE2b keyed with the epoch's key over all before it (RFC 7693). Encoding and checking allocate
+ * nothing: the keeper must pulse when memory is short. */
 #ifndef MF_PULSE_H
 #define MF_PULSE_H
 
@@ -24,13 +25,16 @@ struct mf_pulse {
     uint64_t nonce;   /* of a probe, echoed */
 };
 
-void mf_pulse_encode(const struct mf_pulse *pulse, const uint8_t key[MF_PULSE_KEY], uint8_t ret_bytes[MF_PULSE_SIZE]);
-/* Read without trusting: fills *ret_pulse so that the key can be looked up by node; -EBADMSG if it is no pulse. */
+void mf_pulse_encode(const struct mf_pulse *pulse, const uint8_t key[MF_PULSE_KEY],
+                     uint8_t ret_bytes[MF_PULSE_SIZE]);
+/* Read without trusting: fills *ret_pulse so that the key can be looked up by node; -EBADMSG if it is no
+ * pulse. */
 int mf_pulse_peek(const void *bytes, size_t len, struct mf_pulse *ret_pulse);
 /* Constant-time check of the MAC. */
 bool mf_pulse_verify(const uint8_t bytes[MF_PULSE_SIZE], const uint8_t key[MF_PULSE_KEY]);
 /* The key of a node's epoch, derived from the cluster's pulse secret: no key is ever stored or logged. */
-void mf_pulse_key(const uint8_t secret[32], struct mf_str node, uint64_t epoch, uint8_t ret_key[MF_PULSE_KEY]);
+void mf_pulse_key(const uint8_t secret[32], struct mf_str node, uint64_t epoch,
+                  uint8_t ret_key[MF_PULSE_KEY]);
 void mf_pulse_boot(struct mf_str boot_id, uint8_t ret_boot[16]);
 
 #endif

@@ -71,7 +71,8 @@ static int open_socket(struct mayfly *self, struct mayfly_error *ret_error)
 {
     char text[512] = "", name[64];
     snprintf(name, sizeof name, "mayfly-link-%p-%u", (void *)self, ++self->sockets);
-    int r = mf_bus_connect(self->context, ZMQ_DEALER, self->endpoint, &self->key, name, &self->socket, &self->monitor, text);
+    int r = mf_bus_connect(self->context, ZMQ_DEALER, self->endpoint, &self->key, name, &self->socket,
+                           &self->monitor, text);
     if (!r)
         r = watch_socket(self, self->socket);
     if (!r)

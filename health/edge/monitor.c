@@ -48,7 +48,8 @@ int mf_monitor_open(const struct mf_health_config *config, const char *broker, c
     self->core = mf_health_new(config);
     self->context = zmq_ctx_new();
     MF_CHECK(self->context);
-    int r = mf_bus_connect(self->context, ZMQ_DEALER, broker, key, "broker-link", &self->socket, &self->pair, error);
+    int r = mf_bus_connect(self->context, ZMQ_DEALER, broker, key, "broker-link", &self->socket, &self->pair,
+                           error);
     if (r < 0)
         mf_monitor_close(&self);
     else

@@ -121,8 +121,8 @@ int mf_bus_bind(void *context, int type, const char *endpoint, const struct mf_k
     return 0;
 }
 
-int mf_bus_connect(void *context, int type, const char *endpoint, const struct mf_key *key, const char *monitor_name,
-                   void **ret_socket, void **ret_pair, char error[512])
+int mf_bus_connect(void *context, int type, const char *endpoint, const struct mf_key *key,
+                   const char *monitor_name, void **ret_socket, void **ret_pair, char error[512])
 {
     void *pair = NULL;
     if (!key->secret_z85[0] || !key->broker_z85[0])

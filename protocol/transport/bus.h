@@ -13,10 +13,11 @@ enum { MF_BUS_HWM = 20000, MF_BUS_HEARTBEAT_MS = 1000, MF_BUS_HEARTBEAT_TIMEOUT_
 int mf_bus_bind(void *context, int type, const char *endpoint, const struct mf_key *key, void **ret_socket,
                 char *ret_endpoint, char error[512]);
 /* A DEALER or SUB connected with CURVE; reconnects by itself within 10..500 ms. What is sent while
- * there is no connection waits for the next one. With a monitor_name (of an inproc endpoint, unique in the context) *ret_pair
- * tells its links, as mf_bus_monitor's: it is there before the first attempt, so that no event can be missed. NULL: unwatched. */
-int mf_bus_connect(void *context, int type, const char *endpoint, const struct mf_key *key, const char *monitor_name,
-                   void **ret_socket, void **ret_pair, char error[512]);
+ * there is no connection waits for the next one. With a monitor_name (of an inproc endpoint, unique in the
+ * context) *ret_pair tells its links, as mf_bus_monitor's: it is there before the first attempt, so that no
+ * event can be missed. NULL: unwatched. */
+int mf_bus_connect(void *context, int type, const char *endpoint, const struct mf_key *key,
+                   const char *monitor_name, void **ret_socket, void **ret_pair, char error[512]);
 
 /* Connect again after REFUSED, which libzmq takes for final. Not at once: leave the broker a second or so. 0
  * or negative errno. */

@@ -120,7 +120,8 @@ void bench_client_follow(struct bench_client *self, const char *type)
     while (message.kind != MF_MSG_EVENTS);
 }
 
-void bench_client_await(struct bench_client *self, const char *type, struct mf_rec_event_row *ret_row, int timeout_ms)
+void bench_client_await(struct bench_client *self, const char *type, struct mf_rec_event_row *ret_row,
+                        int timeout_ms)
 {
     struct mf_message message;
     for (;;) {

@@ -1,11 +1,12 @@
-/* bench.h - what the benchmarks share: a clock, percentiles, and a minimal client of the bus that adds nothing to what is measured. */
+/* bench.h - what the benchmarks share: a clock, percentiles, and a minimal client of the bus that adds
+ * nothing to what is measured. */
 #ifndef MF_BENCH_H
 #define MF_BENCH_H
 
 #include "bus.h"
 #include "message.h"
 
-double bench_us(void); /* CLOCK_MONOTONIC, microseconds */
+double bench_us(void);                                       /* CLOCK_MONOTONIC, microseconds */
 double bench_percentile(double *values, size_t n, double p); /* sorts; p in 0..1 */
 _Noreturn void bench_die(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
@@ -24,6 +25,7 @@ void bench_client_accepted(struct bench_client *self, struct mf_msg_accepted *re
 /* Open stream 1 from the newest seq for types that start with `type`. */
 void bench_client_follow(struct bench_client *self, const char *type);
 /* Receive until a row of exactly this type comes on a stream; gives credit back. */
-void bench_client_await(struct bench_client *self, const char *type, struct mf_rec_event_row *ret_row, int timeout_ms);
+void bench_client_await(struct bench_client *self, const char *type, struct mf_rec_event_row *ret_row,
+                        int timeout_ms);
 
 #endif

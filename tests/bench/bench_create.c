@@ -1,7 +1,7 @@
-/* A real QEMU create through Mayfly (request sent to instance.running received) against a plain loop that makes overlay and seed and
- * calls virDomainCreateXML with the same XML on an embedded libvirt of its own; interleaved, warm, each guest destroyed before the next.
- *   bench-create BROKER KEY_FILE SCRATCH_DIR KERNEL INITRD [ROUNDS]
- * Prints one JSON object; the ratio is the two medians'. */
+/* A real QEMU create through Mayfly (request sent to instance.running received) against a plain loop that
+ * makes overlay and seed and calls virDomainCreateXML with the same XML on an embedded libvirt of its own;
+ * interleaved, warm, each guest destroyed before the next. bench-create BROKER KEY_FILE SCRATCH_DIR KERNEL
+ * INITRD [ROUNDS] Prints one JSON object; the ratio is the two medians'. */
 #include "bench.h"
 #include "domain_xml.h"
 #include "driver_libvirt.h"
@@ -60,14 +60,24 @@ static double raw_once(struct raw *raw)
     snprintf(meta, sizeof meta, "%s/meta-data", raw->dir);
     snprintf(user, sizeof user, "%s/user-data", raw->dir);
     snprintf(console, sizeof console, "%s/console.log", raw->dir);
-    struct mf_driver_spec spec = {.id = mf_uuid_make(&raw->random, 1700000000000), .epoch = 1, .vcpus = 1, .memory_mib = 128, .disk_mib = 64,
-                                  .kernel = raw->kernel, .initrd = raw->initrd, .cmdline = "console=ttyS0 quiet", .seed = seed, .disk = disk, .console = console};
+    struct mf_driver_spec spec = {.id = mf_uuid_make(&raw->random, 1700000000000),
+                                  .epoch = 1,
+                                  .vcpus = 1,
+                                  .memory_mib = 128,
+                                  .disk_mib = 64,
+                                  .kernel = raw->kernel,
+                                  .initrd = raw->initrd,
+                                  .cmdline = "console=ttyS0 quiet",
+                                  .seed = seed,
+                                  .disk = disk,
+                                  .console = console};
     mf_str_format(spec.name, sizeof spec.name, "default/raw/0#1");
     double began = bench_us();
     snprintf(error, sizeof error, "instance-id: %s\nlocal-hostname: raw-0\n", mf_uuid_text(spec.id, text));
     write_file(meta, error);
     write_file(user, "#!/bin/sh\n");
-    run((const char *const[]){"genisoimage", "-quiet", "-output", seed, "-volid", "cidata", "-joliet", "-rock", meta, user, NULL});
+    run((const char *const[]){"genisoimage", "-quiet", "-output", seed, "-volid", "cidata", "-joliet",
+                              "-rock", meta, user, NULL});
     run((const char *const[]){"qemu-img", "create", "-q", "-f", "qcow2", disk, "64M", NULL});
     write_file(console, "");
     struct mf_buf xml = {0};
@@ -127,8 +137,10 @@ static int measure(int argc, char **argv)
         plain[at] = raw_once(&raw);
         whole[at] = mayfly_once(&client, run_id, i + 2);
     }
-    double plain_p50 = bench_percentile(plain, (size_t)rounds, .5), whole_p50 = bench_percentile(whole, (size_t)rounds, .5);
-    printf("{\"bench\": \"create-qemu\", \"rounds\": %d, \"plain_ms_p50\": %.1f, \"mayfly_ms_p50\": %.1f, \"plain_ms_p90\": %.1f, "
+    double plain_p50 = bench_percentile(plain, (size_t)rounds, .5),
+           whole_p50 = bench_percentile(whole, (size_t)rounds, .5);
+    printf("{\"bench\": \"create-qemu\", \"rounds\": %d, \"plain_ms_p50\": %.1f, \"mayfly_ms_p50\": %.1f, "
+           "\"plain_ms_p90\": %.1f, "
            "\"mayfly_ms_p90\": %.1f, \"ratio_p50\": %.3f}\n",
            rounds, plain_p50 / 1e3, whole_p50 / 1e3, bench_percentile(plain, (size_t)rounds, .9) / 1e3,
            bench_percentile(whole, (size_t)rounds, .9) / 1e3, whole_p50 / plain_p50);
@@ -137,7 +149,8 @@ static int measure(int argc, char **argv)
     return 0;
 }
 
-/* Only a process that does not link libvirt's QEMU driver at work may reap its orphans promptly: the parent does. */
+/* Only a process that does not link libvirt's QEMU driver at work may reap its orphans promptly: the parent
+ * does. */
 int main(int argc, char **argv)
 {
     if (argc < 6)

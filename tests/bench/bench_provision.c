@@ -1,7 +1,7 @@
-/* One provision alone on the null driver, keys on: request sent to instance.running received, against its floor timed in the
- * same rounds: one raw CURVE round trip through one ROUTER-ROUTER hop plus two one-row SQLite FULL commits.
- *   bench-provision BROKER KEY_FILE SCRATCH_DIR [ROUNDS]
- * Prints one JSON object; the ratio is p50 / (hop p50 + 2 x commit p50). */
+/* One provision alone on the null driver, keys on: request sent to instance.running received, against its
+ * floor timed in the same rounds: one raw CURVE round trip through one ROUTER-ROUTER hop plus two one-row
+ * SQLite FULL commits. bench-provision BROKER KEY_FILE SCRATCH_DIR [ROUNDS] Prints one JSON object; the ratio
+ * is p50 / (hop p50 + 2 x commit p50). */
 #include "bench.h"
 
 #include <pthread.h>
@@ -36,12 +36,14 @@ static void *hop_run(void *arg)
 {
     struct hop *hop = arg;
     for (;;) {
-        zmq_pollitem_t items[2] = {{.socket = hop->frontend, .events = ZMQ_POLLIN}, {.socket = hop->backend, .events = ZMQ_POLLIN}};
+        zmq_pollitem_t items[2] = {{.socket = hop->frontend, .events = ZMQ_POLLIN},
+                                   {.socket = hop->backend, .events = ZMQ_POLLIN}};
         if (zmq_poll(items, 2, -1) < 0)
             return NULL;
         char id[256], payload[1024];
         if (items[0].revents) {
-            int n = zmq_recv(hop->frontend, id, sizeof id, 0), m = zmq_recv(hop->frontend, payload, sizeof payload, 0);
+            int n = zmq_recv(hop->frontend, id, sizeof id, 0),
+                m = zmq_recv(hop->frontend, payload, sizeof payload, 0);
             if (n < 0 || m < 0)
                 return NULL;
             zmq_send(hop->backend, "worker", 6, ZMQ_SNDMORE);
@@ -50,7 +52,8 @@ static void *hop_run(void *arg)
         }
         if (items[1].revents) {
             char from[256];
-            int k = zmq_recv(hop->backend, from, sizeof from, 0), n = zmq_recv(hop->backend, id, sizeof id, 0),
+            int k = zmq_recv(hop->backend, from, sizeof from, 0),
+                n = zmq_recv(hop->backend, id, sizeof id, 0),
                 m = zmq_recv(hop->backend, payload, sizeof payload, 0);
             if (k < 0 || n < 0 || m < 0)
                 return NULL;
@@ -65,7 +68,8 @@ static void *hop_worker(void *arg)
     struct hop *hop = arg;
     char id[256], payload[1024];
     for (;;) {
-        int n = zmq_recv(hop->worker, id, sizeof id, 0), m = n < 0 ? -1 : zmq_recv(hop->worker, payload, sizeof payload, 0);
+        int n = zmq_recv(hop->worker, id, sizeof id, 0),
+            m = n < 0 ? -1 : zmq_recv(hop->worker, payload, sizeof payload, 0);
         if (n < 0 || m < 0)
             return NULL;
         zmq_send(hop->worker, id, (size_t)n, ZMQ_SNDMORE);
@@ -102,7 +106,8 @@ static void hop_open(struct hop *hop)
     zmq_send(hop->backend, "nobody", 6, ZMQ_SNDMORE);
     zmq_send(hop->backend, "", 0, 0);
     pthread_t thread;
-    if (pthread_create(&thread, NULL, hop_worker, hop) || pthread_detach(thread) || pthread_create(&thread, NULL, hop_run, hop) || pthread_detach(thread))
+    if (pthread_create(&thread, NULL, hop_worker, hop) || pthread_detach(thread) ||
+        pthread_create(&thread, NULL, hop_run, hop) || pthread_detach(thread))
         bench_die("no thread");
 }
 
@@ -122,7 +127,10 @@ static sqlite3 *store_open(const char *dir)
     sqlite3 *db;
     snprintf(path, sizeof path, "%s/floor.db", dir);
     if (sqlite3_open(path, &db) ||
-        sqlite3_exec(db, "pragma journal_mode=wal; pragma synchronous=full; create table if not exists events(seq integer primary key, cause, time_ms, type, subject, data)", NULL, NULL, NULL))
+        sqlite3_exec(db,
+                     "pragma journal_mode=wal; pragma synchronous=full; create table if not exists "
+                     "events(seq integer primary key, cause, time_ms, type, subject, data)",
+                     NULL, NULL, NULL))
         bench_die("%s: %s", path, sqlite3_errmsg(db));
     return db;
 }
@@ -170,12 +178,16 @@ int main(int argc, char **argv)
     int rounds = argc > 4 ? atoi(argv[4]) : 500;
     if (rounds < 10 || rounds > 100000)
         bench_die("ROUNDS: 10..100000");
-    double *hops = calloc((size_t)rounds, sizeof *hops), *commits = calloc(2 * (size_t)rounds, sizeof *commits), *whole = calloc((size_t)rounds, sizeof *whole);
+    double *hops = calloc((size_t)rounds, sizeof *hops),
+           *commits = calloc(2 * (size_t)rounds, sizeof *commits),
+           *whole = calloc((size_t)rounds, sizeof *whole);
     struct hop hop;
     hop_open(&hop);
     sqlite3 *db = store_open(argv[3]);
     sqlite3_stmt *insert;
-    if (sqlite3_prepare_v2(db, "insert into events(cause, time_ms, type, subject, data) values(0, 0, ?, ?, ?)", -1, &insert, NULL))
+    if (sqlite3_prepare_v2(db,
+                           "insert into events(cause, time_ms, type, subject, data) values(0, 0, ?, ?, ?)",
+                           -1, &insert, NULL))
         bench_die("%s", sqlite3_errmsg(db));
     struct bench_client client;
     bench_client_open(&client, argv[1], argv[2]);
@@ -188,9 +200,12 @@ int main(int argc, char **argv)
         commits[2 * at + 1] = commit_once(db, insert);
         whole[at] = provision_once(&client, run, i + 10);
     }
-    double hop_p50 = bench_percentile(hops, (size_t)rounds, .5), commit_p50 = bench_percentile(commits, 2 * (size_t)rounds, .5);
-    double p50 = bench_percentile(whole, (size_t)rounds, .5), p99 = bench_percentile(whole, (size_t)rounds, .99);
-    printf("{\"bench\": \"provision-null\", \"rounds\": %d, \"hop_us_p50\": %.0f, \"commit_us_p50\": %.0f, \"floor_us\": %.0f, "
+    double hop_p50 = bench_percentile(hops, (size_t)rounds, .5),
+           commit_p50 = bench_percentile(commits, 2 * (size_t)rounds, .5);
+    double p50 = bench_percentile(whole, (size_t)rounds, .5),
+           p99 = bench_percentile(whole, (size_t)rounds, .99);
+    printf("{\"bench\": \"provision-null\", \"rounds\": %d, \"hop_us_p50\": %.0f, \"commit_us_p50\": %.0f, "
+           "\"floor_us\": %.0f, "
            "\"provision_us_p50\": %.0f, \"provision_us_p99\": %.0f, \"ratio_p50\": %.2f}\n",
            rounds, hop_p50, commit_p50, hop_p50 + 2 * commit_p50, p50, p99, p50 / (hop_p50 + 2 * commit_p50));
     return 0;

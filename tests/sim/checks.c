@@ -1,4 +1,5 @@
-/* Invariants over the whole world: the log (what the broker said), the hypervisors (what is) and the clients (what was promised). */
+/* Invariants over the whole world: the log (what the broker said), the hypervisors (what is) and the clients
+ * (what was promised). */
 #include "checks.h"
 #include "faults.h"
 #include "sim_broker.h"
@@ -9,7 +10,7 @@
 
 enum {
     SWEEP_MS = 250,
-    I7_BOUND_MS = 30000  /* ... has told what is not there: three rounds of its own listing */
+    I7_BOUND_MS = 30000 /* ... has told what is not there: three rounds of its own listing */
 };
 
 static mf_ms later(mf_ms a, mf_ms b)
@@ -34,13 +35,15 @@ static void check_i5(struct mf_sim_world *world)
         const struct mf_sim_node *node = world->nodes[n];
         mf_ms hears = mf_sim_node_hears_since(node);
         for (size_t i = 0; hears >= 0 && i < node->hypervisor.n; i++) {
-            const struct mf_sim_instance *instance = mf_map_get_uuid(world->model->instances, node->hypervisor.guests[i]->id);
-            if (!instance || instance->state == MF_INSTANCE_STATE_RUNNING || instance->state == MF_INSTANCE_STATE_PLACED)
+            const struct mf_sim_instance *instance =
+                mf_map_get_uuid(world->model->instances, node->hypervisor.guests[i]->id);
+            if (!instance || instance->state == MF_INSTANCE_STATE_RUNNING ||
+                instance->state == MF_INSTANCE_STATE_PLACED)
                 continue;
             if (world->now - later(hears, instance->since) > bound + instance->grace_ms)
                 mf_sim_fail(world, "I5", "%s is %s and still runs on %s, which hears the broker since %lld",
-                            mf_sim_instance_name(instance, name), mf_instance_state_word(instance->state), node->name,
-                            (long long)hears);
+                            mf_sim_instance_name(instance, name), mf_instance_state_word(instance->state),
+                            node->name, (long long)hears);
         }
     }
 }
@@ -81,7 +84,8 @@ void mf_sim_check_begin(struct mf_sim_model *model)
 
 /* -- I8 */
 
-static bool not_well(char *ret_why, size_t size, const char *format, ...) __attribute__((format(printf, 3, 4)));
+static bool not_well(char *ret_why, size_t size, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 static bool not_well(char *ret_why, size_t size, const char *format, ...)
 {
     va_list args;
@@ -94,7 +98,8 @@ static bool not_well(char *ret_why, size_t size, const char *format, ...)
 static bool nodes_well(struct mf_sim_world *world, char *ret_why, size_t size)
 {
     for (uint32_t i = 0; i < world->options.nodes; i++) {
-        const struct mf_sim_nodeview *view = mf_map_get_str(world->model->nodes, mf_str(world->nodes[i]->name));
+        const struct mf_sim_nodeview *view =
+            mf_map_get_str(world->model->nodes, mf_str(world->nodes[i]->name));
         if (!view || view->state != MF_NODE_STATE_READY)
             return not_well(ret_why, size, "%s is %s", world->nodes[i]->name,
                             view ? mf_node_state_word(view->state) : "unknown");
@@ -107,7 +112,8 @@ static const char *where_it_fits(struct mf_sim_world *world, const struct mf_sim
 {
     for (uint32_t n = 0; n < world->options.nodes; n++) {
         const struct mf_sim_hypervisor *hypervisor = &world->nodes[n]->hypervisor;
-        const struct mf_sim_nodeview *view = mf_map_get_str(world->model->nodes, mf_str(world->nodes[n]->name));
+        const struct mf_sim_nodeview *view =
+            mf_map_get_str(world->model->nodes, mf_str(world->nodes[n]->name));
         struct mf_rec_resources used = group->size;
         for (size_t i = 0; i < hypervisor->n; i++) {
             used.vcpus += hypervisor->guests[i]->size.vcpus;
@@ -115,21 +121,24 @@ static const char *where_it_fits(struct mf_sim_world *world, const struct mf_sim
             used.disk_mib += hypervisor->guests[i]->size.disk_mib;
         }
         if (used.vcpus <= hypervisor->capacity.vcpus && used.memory_mib <= hypervisor->capacity.memory_mib &&
-            used.disk_mib <= hypervisor->capacity.disk_mib && (!group->zone[0] || strcmp(group->zone, view->zone) == 0))
+            used.disk_mib <= hypervisor->capacity.disk_mib &&
+            (!group->zone[0] || strcmp(group->zone, view->zone) == 0))
             return view->name;
     }
     return NULL;
 }
 
-static bool instance_well(struct mf_sim_world *world, const struct mf_sim_instance *instance, char *ret_why, size_t size)
+static bool instance_well(struct mf_sim_world *world, const struct mf_sim_instance *instance, char *ret_why,
+                          size_t size)
 {
     char name[200];
     const char *room;
     mf_sim_instance_name(instance, name);
-    bool wanted = instance->group->state == MF_GROUP_STATE_ACTIVE && instance->slot->number < instance->group->desired;
+    bool wanted =
+        instance->group->state == MF_GROUP_STATE_ACTIVE && instance->slot->number < instance->group->desired;
     if (!wanted || instance->slot->current != instance)
-        return not_well(ret_why, size, "%s is left over, %s on %s", name, mf_instance_state_word(instance->state),
-                        instance->node);
+        return not_well(ret_why, size, "%s is left over, %s on %s", name,
+                        mf_instance_state_word(instance->state), instance->node);
     switch (instance->state) {
     case MF_INSTANCE_STATE_RUNNING:
         if (!mf_sim_hypervisor_find(&node_named(world, instance->node)->hypervisor, instance->id))
@@ -140,7 +149,8 @@ static bool instance_well(struct mf_sim_world *world, const struct mf_sim_instan
             return not_well(ret_why, size, "%s is pending, but %s has room", name, room);
         return true;
     default:
-        return not_well(ret_why, size, "%s is %s on %s", name, mf_instance_state_word(instance->state), instance->node);
+        return not_well(ret_why, size, "%s is %s on %s", name, mf_instance_state_word(instance->state),
+                        instance->node);
     }
 }
 
@@ -213,8 +223,10 @@ static void check_broker_view(struct mf_sim_world *world)
             view.current != mf_sim_is_current(instance)) {
             mf_sim_fail(world, "I7", "the broker holds %s as %s on %.*s, its log says %s on %s",
                         instance ? mf_sim_instance_name(instance, name) : "an unknown instance",
-                        mf_instance_state_word(view.state), (int)view.node.len, view.node.len ? view.node.ptr : "",
-                        instance ? mf_instance_state_word(instance->state) : "nothing", instance ? instance->node : "");
+                        mf_instance_state_word(view.state), (int)view.node.len,
+                        view.node.len ? view.node.ptr : "",
+                        instance ? mf_instance_state_word(instance->state) : "nothing",
+                        instance ? instance->node : "");
             return;
         }
         seen++;

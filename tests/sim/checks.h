@@ -1,5 +1,6 @@
-/* checks.h - the design's invariants as named functions. Those of a single row are in model.c, those of a guest that begins in
- * hypervisor.c, those of what leaves the broker in sim_broker.c; here are those that look at the whole world. */
+/* checks.h - the design's invariants as named functions. Those of a single row are in model.c, those of a
+ * guest that begins in hypervisor.c, those of what leaves the broker in sim_broker.c; here are those that
+ * look at the whole world. */
 #ifndef MF_SIM_CHECKS_H
 #define MF_SIM_CHECKS_H
 

@@ -1,12 +1,13 @@
-/* The ledger: I1 from the client's side. Each request is asked one at a time and seen through, so what its groups must be in the end
- * follows from the answers alone. */
+/* The ledger: I1 from the client's side. Each request is asked one at a time and seen through, so what its
+ * groups must be in the end follows from the answers alone. */
 #include "client_ledger.h"
 #include "model.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-void mf_sim_ledger_init(struct mf_sim_ledger *self, struct mf_sim_world *world, enum mf_role role, const char *name)
+void mf_sim_ledger_init(struct mf_sim_ledger *self, struct mf_sim_world *world, enum mf_role role,
+                        const char *name)
 {
     self->world = world;
     snprintf(self->key, sizeof(self->key), "%s:%s", mf_role_word(role), name);
@@ -67,11 +68,13 @@ static void take_effect(struct mf_sim_ledger *self, const struct mf_sim_entry *e
     }
 }
 
-void mf_sim_ledger_accepted(struct mf_sim_ledger *self, struct mf_sim_entry *entry, const struct mf_msg_accepted *message)
+void mf_sim_ledger_accepted(struct mf_sim_ledger *self, struct mf_sim_entry *entry,
+                            const struct mf_msg_accepted *message)
 {
     if (entry->answer == MF_SIM_REFUSED || (entry->answer == MF_SIM_ACCEPTED && entry->seq != message->seq)) {
-        mf_sim_fail(self->world, "I1", "%s %s was answered differently before: accepted %llu, now accepted %llu",
-                    self->key, entry->request_id, (unsigned long long)entry->seq, (unsigned long long)message->seq);
+        mf_sim_fail(self->world, "I1",
+                    "%s %s was answered differently before: accepted %llu, now accepted %llu", self->key,
+                    entry->request_id, (unsigned long long)entry->seq, (unsigned long long)message->seq);
         return;
     }
     if (entry->answer == MF_SIM_ACCEPTED)
@@ -81,14 +84,15 @@ void mf_sim_ledger_accepted(struct mf_sim_ledger *self, struct mf_sim_entry *ent
     take_effect(self, entry);
 }
 
-void mf_sim_ledger_refused(struct mf_sim_ledger *self, struct mf_sim_entry *entry, const struct mf_msg_error *message)
+void mf_sim_ledger_refused(struct mf_sim_ledger *self, struct mf_sim_entry *entry,
+                           const struct mf_msg_error *message)
 {
     enum mf_errcode code = mf_error_value(message->code);
     if (mf_error_retry(code))
         return; /* no answer yet: the client asks again */
     if (entry->answer == MF_SIM_ACCEPTED || (entry->answer == MF_SIM_REFUSED && entry->code != code)) {
-        mf_sim_fail(self->world, "I1", "%s %s was answered differently before, now: %.*s", self->key, entry->request_id,
-                    (int)message->code.len, message->code.ptr);
+        mf_sim_fail(self->world, "I1", "%s %s was answered differently before, now: %.*s", self->key,
+                    entry->request_id, (int)message->code.len, message->code.ptr);
         return;
     }
     entry->answer = MF_SIM_REFUSED;
@@ -97,13 +101,14 @@ void mf_sim_ledger_refused(struct mf_sim_ledger *self, struct mf_sim_entry *entr
 
 static void check_entry(const struct mf_sim_ledger *self, const struct mf_sim_entry *entry)
 {
-    const struct mf_sim_request *request = mf_sim_model_request(self->world->model, self->key, entry->request_id);
+    const struct mf_sim_request *request =
+        mf_sim_model_request(self->world->model, self->key, entry->request_id);
     if (entry->answer == MF_SIM_ACCEPTED && (!request || !request->accepted || request->seq != entry->seq))
-        mf_sim_fail(self->world, "I1", "%s %s was accepted as row %llu, which the log does not say", self->key,
-                    entry->request_id, (unsigned long long)entry->seq);
+        mf_sim_fail(self->world, "I1", "%s %s was accepted as row %llu, which the log does not say",
+                    self->key, entry->request_id, (unsigned long long)entry->seq);
     if (entry->answer == MF_SIM_REFUSED && request && request->accepted)
-        mf_sim_fail(self->world, "I1", "%s %s was refused, but done by row %llu", self->key, entry->request_id,
-                    (unsigned long long)request->seq);
+        mf_sim_fail(self->world, "I1", "%s %s was refused, but done by row %llu", self->key,
+                    entry->request_id, (unsigned long long)request->seq);
 }
 
 void mf_sim_ledger_check(const struct mf_sim_ledger *self)
@@ -114,8 +119,9 @@ void mf_sim_ledger_check(const struct mf_sim_ledger *self)
         const struct mf_sim_intent *intent = &self->groups[i];
         const struct mf_sim_group *group = mf_sim_model_active_group(self->world->model, intent->name);
         if (intent->active != (group != NULL) || (group && group->desired != intent->desired))
-            mf_sim_fail(self->world, "I1", "by its answers group %s is %s with %llu slots, by the log %s with %llu",
-                        intent->name, intent->active ? "active" : "ended", (unsigned long long)intent->desired,
-                        group ? "active" : "ended", group ? (unsigned long long)group->desired : 0ull);
+            mf_sim_fail(
+                self->world, "I1", "by its answers group %s is %s with %llu slots, by the log %s with %llu",
+                intent->name, intent->active ? "active" : "ended", (unsigned long long)intent->desired,
+                group ? "active" : "ended", group ? (unsigned long long)group->desired : 0ull);
     }
 }

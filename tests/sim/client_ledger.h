@@ -31,13 +31,16 @@ struct mf_sim_ledger {
     struct mf_sim_intent groups[MF_SIM_GROUPS];
 };
 
-void mf_sim_ledger_init(struct mf_sim_ledger *self, struct mf_sim_world *world, enum mf_role role, const char *name);
+void mf_sim_ledger_init(struct mf_sim_ledger *self, struct mf_sim_world *world, enum mf_role role,
+                        const char *name);
 void mf_sim_ledger_free(struct mf_sim_ledger *self);
 struct mf_sim_entry *mf_sim_ledger_add(struct mf_sim_ledger *self, int group);
 struct mf_sim_entry *mf_sim_ledger_find(const struct mf_sim_ledger *self, struct mf_str request_id);
 /* An answer came, perhaps again: it must be the one that was given before. */
-void mf_sim_ledger_accepted(struct mf_sim_ledger *self, struct mf_sim_entry *entry, const struct mf_msg_accepted *message);
-void mf_sim_ledger_refused(struct mf_sim_ledger *self, struct mf_sim_entry *entry, const struct mf_msg_error *message);
+void mf_sim_ledger_accepted(struct mf_sim_ledger *self, struct mf_sim_entry *entry,
+                            const struct mf_msg_accepted *message);
+void mf_sim_ledger_refused(struct mf_sim_ledger *self, struct mf_sim_entry *entry,
+                           const struct mf_msg_error *message);
 void mf_sim_ledger_check(const struct mf_sim_ledger *self); /* I1, at the end */
 
 #endif

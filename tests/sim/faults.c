@@ -1,4 +1,5 @@
-/* Faults: a table of what can happen to whom and what mends it. The weather and the make of the world are drawn once per seed. */
+/* Faults: a table of what can happen to whom and what mends it. The weather and the make of the world are
+ * drawn once per seed. */
 #include "faults.h"
 #include "sim_broker.h"
 #include "sim_client.h"
@@ -13,6 +14,22 @@ struct fault {
     mf_ms low, high; /* how long until it is mended */
     void (*happens)(struct mf_sim_world *world, uint32_t target);
     void (*mends)(struct mf_sim_world *world, uint32_t target); /* NULL: mends itself */
+};
+
+enum { FAULTS_MAX = 24 };
+struct mf_sim_faults {
+    struct mf_sim_world *world;
+    unsigned weights[FAULTS_MAX], total;
+    mf_ms pause_ms; /* between two faults, at most */
+    mf_ms think_ms;
+    mf_ms destroy_bound, heartbeat_ms;
+    bool clocks_jump, reboots_change, die_with_me;
+    unsigned create_fails, destroy_fails, hangs, slow, guest_deaths;
+    struct mf_sim_path path;
+    struct mf_rec_resources capacity;
+    struct mf_broker_config broker;
+    uint32_t lanes;
+    struct mf_sim_event next;
 };
 
 /* -- what happens; a target is a random number, taken modulo of what there is */
@@ -49,7 +66,10 @@ static void power_fails(struct mf_sim_world *world, uint32_t target)
 
 static void power_returns(struct mf_sim_world *world, uint32_t target)
 {
-    mf_sim_node_reboot(node_of(world, target));
+    struct mf_sim_node *node = node_of(world, target);
+    if (world->faults->reboots_change && !node->keeper.up)
+        node->hypervisor.capacity.vcpus = 1 + mf_sim_below(world, 12);
+    mf_sim_node_reboot(node);
 }
 
 static void node_stops(struct mf_sim_world *world, uint32_t target)
@@ -175,20 +195,7 @@ static const struct fault table[] = {
     {"the monitor is cut from the broker", 4, 100, 8000, monitor_is_cut, monitor_is_linked},
 };
 enum { FAULTS = sizeof(table) / sizeof(table[0]) };
-
-struct mf_sim_faults {
-    struct mf_sim_world *world;
-    unsigned weights[FAULTS], total;
-    mf_ms pause_ms; /* between two faults, at most */
-    mf_ms think_ms;
-    mf_ms destroy_bound;
-    unsigned create_fails, destroy_fails, hangs, slow, guest_deaths;
-    struct mf_sim_path path;
-    struct mf_rec_resources capacity;
-    struct mf_broker_config broker;
-    uint32_t lanes;
-    struct mf_sim_event next;
-};
+_Static_assert((int)FAULTS <= (int)FAULTS_MAX, "room for every fault's weight");
 
 struct mending {
     struct mf_sim_event event;
@@ -213,7 +220,10 @@ static void mending_fires(struct mf_sim_event *event)
 static void mend_later(struct mf_sim_world *world, const struct fault *fault, uint32_t target)
 {
     struct mending *mending = mf_sim_alloc(sizeof(*mending));
-    *mending = (struct mending){.event = {.fire = mending_fires, .drop = mending_drop}, .world = world, .fault = fault, .target = target};
+    *mending = (struct mending){.event = {.fire = mending_fires, .drop = mending_drop},
+                                .world = world,
+                                .fault = fault,
+                                .target = target};
     mf_sim_after(world, &mending->event, mf_sim_between(world, fault->low, fault->high));
 }
 
@@ -257,7 +267,8 @@ static void draw_weather(struct mf_sim_faults *self)
     self->create_fails = (unsigned)ONE_OF(world, 0, 0, 2, 10, 40);
     self->destroy_fails = (unsigned)ONE_OF(world, 0, 0, 2, 10);
     self->hangs = (unsigned)ONE_OF(world, 0, 0, 0, 2);
-    /* an order's deadline, a few tries, and a lane full of slow ones before it; where destroys hang, several of these */
+    /* an order's deadline, a few tries, and a lane full of slow ones before it; where destroys hang, several
+     * of these */
     self->destroy_bound = self->hangs ? 240000 : 60000;
     self->slow = (unsigned)ONE_OF(world, 0, 3, 10);
     self->guest_deaths = (unsigned)ONE_OF(world, 0, 0, 5, 30);
@@ -274,6 +285,10 @@ static void draw_make(struct mf_sim_faults *self)
                                                .memory_mib = ONE_OF(world, 1024, 4096, 16384),
                                                .disk_mib = ONE_OF(world, 5000, 1000000)};
     self->lanes = (uint32_t)ONE_OF(world, 1, 4);
+    self->heartbeat_ms = (mf_ms)ONE_OF(world, 4000, 4000, 20000);
+    self->clocks_jump = mf_sim_chance(world, 20);
+    self->reboots_change = mf_sim_chance(world, 20);
+    self->die_with_me = mf_sim_chance(world, 10);
     mf_broker_config_default(&self->broker);
     self->broker.create_ms = 20000;
     self->broker.destroy_ms = 10000;
@@ -331,6 +346,16 @@ void mf_sim_faults_heal(struct mf_sim_faults *self)
 
 /* -- for those who ask */
 
+mf_ms mf_sim_faults_heartbeat(struct mf_sim_faults *self)
+{
+    return mf_sim_between(self->world, 1500, self->world->healing ? 4000 : self->heartbeat_ms);
+}
+
+mf_ms mf_sim_faults_wall_skew(struct mf_sim_faults *self)
+{
+    return self->clocks_jump ? mf_sim_between(self->world, -3600000, 3600000) : 0;
+}
+
 mf_ms mf_sim_faults_fsync(struct mf_sim_faults *self)
 {
     bool stall = !self->world->healing && mf_sim_chance(self->world, 1);
@@ -343,7 +368,8 @@ static mf_ms work(struct mf_sim_faults *self, unsigned fails, enum mf_errcode *r
     *ret_code = mf_sim_chance(world, fails) ? MF_E_DRIVER : MF_E_OK;
     if (mf_sim_chance(world, self->hangs))
         return mf_sim_between(world, 15000, 40000);
-    return mf_sim_chance(world, self->slow) ? mf_sim_between(world, 1000, 8000) : mf_sim_between(world, 3, 400);
+    return mf_sim_chance(world, self->slow) ? mf_sim_between(world, 1000, 8000)
+                                            : mf_sim_between(world, 3, 400);
 }
 
 mf_ms mf_sim_faults_create(struct mf_sim_faults *self, enum mf_errcode *ret_code)
@@ -373,7 +399,9 @@ mf_ms mf_sim_faults_guest_life(struct mf_sim_faults *self)
 
 mf_ms mf_sim_faults_agent_restart(struct mf_sim_faults *self)
 {
-    return self->world->healing ? 100 : mf_sim_between(self->world, 50, mf_sim_chance(self->world, 10) ? 15000 : 2000);
+    return self->world->healing
+               ? 100
+               : mf_sim_between(self->world, 50, mf_sim_chance(self->world, 10) ? 15000 : 2000);
 }
 
 mf_ms mf_sim_faults_think(struct mf_sim_faults *self)
@@ -401,4 +429,5 @@ void mf_sim_faults_worker_config(struct mf_sim_faults *self, struct mf_worker_co
 {
     ret_config->create_lanes = ret_config->destroy_lanes = self->lanes;
     ret_config->list_ms = 3000;
+    ret_config->guests_die_with_me = self->die_with_me;
 }

@@ -1,4 +1,5 @@
-/* The guests of one node. A guest that appears is checked at once: it must be known to the broker, not be gone, and fit. */
+/* The guests of one node. A guest that appears is checked at once: it must be known to the broker, not be
+ * gone, and fit. */
 #include "hypervisor.h"
 #include "faults.h"
 #include "model.h"
@@ -6,7 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-void mf_sim_hypervisor_init(struct mf_sim_hypervisor *self, struct mf_sim_node *node, struct mf_rec_resources capacity)
+void mf_sim_hypervisor_init(struct mf_sim_hypervisor *self, struct mf_sim_node *node,
+                            struct mf_rec_resources capacity)
 {
     *self = (struct mf_sim_hypervisor){.node = node, .capacity = capacity};
 }
@@ -48,9 +50,11 @@ static void check_fits(const struct mf_sim_hypervisor *self)
     }
     if (used.vcpus > self->capacity.vcpus || used.memory_mib > self->capacity.memory_mib ||
         used.disk_mib > self->capacity.disk_mib)
-        mf_sim_fail(self->node->world, "I4", "%s has %zu guests with %llu vcpus, %llu MiB; it has room for %llu, %llu",
-                    self->node->name, self->n, (unsigned long long)used.vcpus, (unsigned long long)used.memory_mib,
-                    (unsigned long long)self->capacity.vcpus, (unsigned long long)self->capacity.memory_mib);
+        mf_sim_fail(self->node->world, "I4",
+                    "%s has %zu guests with %llu vcpus, %llu MiB; it has room for %llu, %llu",
+                    self->node->name, self->n, (unsigned long long)used.vcpus,
+                    (unsigned long long)used.memory_mib, (unsigned long long)self->capacity.vcpus,
+                    (unsigned long long)self->capacity.memory_mib);
 }
 
 static void end_fires(struct mf_sim_event *event)
@@ -70,7 +74,8 @@ void mf_sim_hypervisor_appear(struct mf_sim_hypervisor *self, struct mf_uuid id,
     if (mf_sim_hypervisor_find(self, id))
         return;
     struct mf_sim_guest *guest = mf_sim_alloc(sizeof(*guest));
-    *guest = (struct mf_sim_guest){.id = id, .size = size, .born = world->now, .node = self->node, .end.fire = end_fires};
+    *guest = (struct mf_sim_guest){
+        .id = id, .size = size, .born = world->now, .node = self->node, .end.fire = end_fires};
     mf_str_format(guest->name, sizeof(guest->name), "%s", name);
     void *guests = self->guests;
     mf_sim_grow(&guests, self->n, &self->cap, sizeof(*self->guests));

@@ -1,4 +1,5 @@
-/* The keeper: pulses with the key of its agent's last session, restarts the agent, remembers deaths until an agent has heard them. */
+/* The keeper: pulses with the key of its agent's last session, restarts the agent, remembers deaths until an
+ * agent has heard them. */
 #include "faults.h"
 #include "sim_node.h"
 #include <stdlib.h>
@@ -11,8 +12,11 @@ static void beat_fires(struct mf_sim_event *event)
     mf_sim_after(node->world, event, keeper->pulse_ms);
     if (node->frozen || !keeper->epoch)
         return;
-    struct mf_pulse pulse = {.kind = MF_PULSE_BEAT, .epoch = keeper->epoch, .counter = ++keeper->counter,
-                             .flags = node->core ? MF_PULSE_AGENT_ALIVE : 0, .guests = (uint32_t)node->hypervisor.n};
+    struct mf_pulse pulse = {.kind = MF_PULSE_BEAT,
+                             .epoch = keeper->epoch,
+                             .counter = ++keeper->counter,
+                             .flags = node->core ? MF_PULSE_AGENT_ALIVE : 0,
+                             .guests = (uint32_t)node->hypervisor.n};
     mf_str_format(pulse.node, sizeof(pulse.node), "%s", node->name);
     mf_pulse_boot(mf_str(node->boot_id), pulse.boot);
     uint8_t bytes[MF_PULSE_SIZE];
@@ -29,7 +33,9 @@ static void tell_fires(struct mf_sim_event *event)
         mf_sim_after(node->world, event, 20);
     while (node->core && !node->frozen && keeper->n_deaths) {
         struct mf_uuid id = keeper->deaths[--keeper->n_deaths];
-        mf_sim_agent_feed(node, &(struct mf_worker_event){.kind = MF_WORKER_DIED, .id = id, .how = MF_DEATH_EXITED,
+        mf_sim_agent_feed(node, &(struct mf_worker_event){.kind = MF_WORKER_DIED,
+                                                          .id = id,
+                                                          .how = MF_DEATH_EXITED,
                                                           .text = mf_str("its process is gone")});
     }
 }
@@ -73,10 +79,11 @@ void mf_sim_keeper_session(struct mf_sim_node *node, const struct mf_worker_acti
     keeper->pulse_ms = action->pulse_ms;
     memcpy(keeper->key, action->pulse_key, sizeof(keeper->key));
     keeper->n_monitors = 0;
-    for (size_t i = 0; i < action->n_monitors && i < sizeof(keeper->monitors) / sizeof(keeper->monitors[0]); i++) {
+    for (size_t i = 0; i < action->n_monitors && i < sizeof(keeper->monitors) / sizeof(keeper->monitors[0]);
+         i++) {
         struct mf_str address = action->monitors[i].address;
-        mf_str_format(keeper->monitors[keeper->n_monitors++], sizeof(keeper->monitors[0]), "%.*s", (int)address.len,
-                      address.ptr);
+        mf_str_format(keeper->monitors[keeper->n_monitors++], sizeof(keeper->monitors[0]), "%.*s",
+                      (int)address.len, address.ptr);
     }
     if (!mf_sim_is_set(&keeper->beat))
         mf_sim_after(node->world, &keeper->beat, 1);

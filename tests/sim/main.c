@@ -1,5 +1,6 @@
-/* mayfly-sim: run seeds, stop at nothing. Each batch of seeds runs in a child, so that a core's panic costs one seed and not the
- * hunt; what failed says its invariant, its seed, the command that replays it, and the last lines of its trace. */
+/* mayfly-sim: run seeds, stop at nothing. Each batch of seeds runs in a child, so that a core's panic costs
+ * one seed and not the hunt; what failed says its invariant, its seed, the command that replays it, and the
+ * last lines of its trace. */
 #include "check.h"
 #include "world.h"
 #include <errno.h>
@@ -26,8 +27,8 @@ static struct mf_sim_world *panicking; /* for the hook, which has no argument */
 
 static void say_command(const struct mf_sim_options *options, uint64_t seed)
 {
-    printf("replay: mayfly-sim --seed %llu --nodes %u --steps %llu --trace\n", (unsigned long long)seed, options->nodes,
-           (unsigned long long)options->steps);
+    printf("replay: mayfly-sim --seed %llu --nodes %u --steps %llu --trace\n", (unsigned long long)seed,
+           options->nodes, (unsigned long long)options->steps);
 }
 
 static void say_replay(const struct mf_sim_world *world)
@@ -42,8 +43,8 @@ static void on_panic(void)
 {
     if (!panicking)
         return;
-    printf("seed %llu: a core's own check failed at %lld ms (see above)\n", (unsigned long long)panicking->options.seed,
-           (long long)panicking->now);
+    printf("seed %llu: a core's own check failed at %lld ms (see above)\n",
+           (unsigned long long)panicking->options.seed, (long long)panicking->now);
     say_replay(panicking);
 }
 
@@ -113,18 +114,22 @@ static int run_hunt(const struct hunt *hunt)
             continue;
         if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
             continue;
-        printf("seed %llu: the simulator died (%s %d)\n", (unsigned long long)(hunt->start + progress->tried - 1),
-               WIFSIGNALED(status) ? "signal" : "status", WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+        printf("seed %llu: the simulator died (%s %d)\n",
+               (unsigned long long)(hunt->start + progress->tried - 1),
+               WIFSIGNALED(status) ? "signal" : "status",
+               WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
         say_command(&hunt->options, hunt->start + progress->tried - 1);
     }
     printf("%llu events in %lld s\n", (unsigned long long)progress->fired, (long long)(time(NULL) - began));
-    printf("seeds %llu clean %llu\n", (unsigned long long)progress->tried, (unsigned long long)progress->clean);
+    printf("seeds %llu clean %llu\n", (unsigned long long)progress->tried,
+           (unsigned long long)progress->clean);
     return progress->clean == progress->tried ? 0 : 1;
 }
 
 static int usage(void)
 {
-    fputs("usage: mayfly-sim --seeds COUNT [--start SEED] [--nodes N] [--steps N] [--twice] [--fresh] [--limit SECONDS]\n"
+    fputs("usage: mayfly-sim --seeds COUNT [--start SEED] [--nodes N] [--steps N] [--twice] [--fresh] "
+          "[--limit SECONDS]\n"
           "       mayfly-sim --seed SEED [--trace] [--nodes N] [--steps N]\n",
           stderr);
     return 2;
@@ -136,8 +141,8 @@ static bool number(const char *text, uint64_t low, uint64_t high, uint64_t *ret_
     errno = 0;
     unsigned long long value = strtoull(text, &end, 10);
     if (errno || *end || !*text || *text == '-' || value < low || value > high) {
-        fprintf(stderr, "mayfly-sim: \"%s\" is not a number from %llu to %llu\n", text, (unsigned long long)low,
-                (unsigned long long)high);
+        fprintf(stderr, "mayfly-sim: \"%s\" is not a number from %llu to %llu\n", text,
+                (unsigned long long)low, (unsigned long long)high);
         return false;
     }
     *ret_value = value;
@@ -163,7 +168,8 @@ static bool parse(int argc, char **argv, struct hunt *hunt)
             hunt->twice = true;
         else if (c == 'f')
             hunt->fresh = true;
-        else if (!number(optarg, c == 's' || c == 'b' || c == 'l' ? 0 : 1, c == 'n' ? 1000 : UINT64_MAX / 2, &value))
+        else if (!number(optarg, c == 's' || c == 'b' || c == 'l' ? 0 : 1, c == 'n' ? 1000 : UINT64_MAX / 2,
+                         &value))
             return false;
         else if (c == 'c')
             hunt->count = value;
@@ -186,7 +192,8 @@ int main(int argc, char **argv)
     struct hunt hunt = {.options = {.nodes = 5, .clients = 3, .steps = 12000}, .start = 1};
     if (!parse(argc, argv, &hunt))
         return usage();
-    hunt.progress = mmap(NULL, sizeof(*hunt.progress), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    hunt.progress =
+        mmap(NULL, sizeof(*hunt.progress), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (hunt.progress == MAP_FAILED)
         return perror("mayfly-sim: mmap"), 1;
     mf_panic_hook = on_panic;

@@ -1,5 +1,6 @@
-/* The checkers' fold. Each row is checked as it is folded: I6 (order and causes), I1 (a request's row comes once), I2 (one current
- * generation, one replacement for one cause), I7 (what is said to be gone does not exist). */
+/* The checkers' fold. Each row is checked as it is folded: I6 (order and causes), I1 (a request's row comes
+ * once), I2 (one current generation, one replacement for one cause), I7 (what is said to be gone does not
+ * exist). */
 #include "model.h"
 #include "check.h"
 #include "checks.h"
@@ -65,9 +66,15 @@ static void copy_zone(char zone[64], struct mf_labels labels)
 
 const char *mf_sim_instance_name(const struct mf_sim_instance *instance, char text[200])
 {
-    snprintf(text, 200, "default/%s/%llu#%llu", instance->group->name, (unsigned long long)instance->slot->number,
-             (unsigned long long)instance->generation);
+    snprintf(text, 200, "default/%s/%llu#%llu", instance->group->name,
+             (unsigned long long)instance->slot->number, (unsigned long long)instance->generation);
     return text;
+}
+
+static bool is_over(enum mf_instance_state state)
+{
+    return state == MF_INSTANCE_STATE_GONE || state == MF_INSTANCE_STATE_DESTROYING ||
+           state == MF_INSTANCE_STATE_TOMBSTONE || state == MF_INSTANCE_STATE_LOST;
 }
 
 /* -- rows of groups, requests and nodes */
@@ -76,8 +83,8 @@ static void request_row(struct mf_sim_model *self, const struct mf_sim_row *row,
                         struct mf_str request_id, bool accepted)
 {
     char text[200];
-    struct mf_str name = mf_str_format(text, sizeof(text), "%.*s %.*s", (int)key.len, key.ptr, (int)request_id.len,
-                                       request_id.ptr);
+    struct mf_str name = mf_str_format(text, sizeof(text), "%.*s %.*s", (int)key.len, key.ptr,
+                                       (int)request_id.len, request_id.ptr);
     const struct mf_sim_request *before = mf_map_get_str(self->requests, name);
     if (before) {
         mf_sim_fail(self->world, "I1", "request %s was done twice, by rows %llu and %llu", text,
@@ -92,7 +99,8 @@ static void request_row(struct mf_sim_model *self, const struct mf_sim_row *row,
 static void group_created(struct mf_sim_model *self, const struct mf_ev_group_created *ev)
 {
     struct mf_sim_group *group = mf_sim_alloc(sizeof(*group));
-    *group = (struct mf_sim_group){.id = ev->group_id, .state = MF_GROUP_STATE_ACTIVE, .desired = ev->desired};
+    *group =
+        (struct mf_sim_group){.id = ev->group_id, .state = MF_GROUP_STATE_ACTIVE, .desired = ev->desired};
     copy_str(group->name, sizeof(group->name), ev->group);
     copy_zone(group->zone, ev->require);
     const struct mf_rec_resources *size = mf_map_get_str(self->offerings, ev->offering);
@@ -110,7 +118,8 @@ static struct mf_sim_group *group_of(struct mf_sim_model *self, struct mf_uuid i
 {
     struct mf_sim_group *group = mf_map_get_uuid(self->groups, id);
     if (!group)
-        mf_sim_fail(self->world, "I6", "row %llu is about a group nobody created", (unsigned long long)self->seq);
+        mf_sim_fail(self->world, "I6", "row %llu is about a group nobody created",
+                    (unsigned long long)self->seq);
     return group;
 }
 
@@ -129,8 +138,8 @@ static void node_joined(struct mf_sim_model *self, const struct mf_ev_node_joine
 {
     struct mf_sim_nodeview *node = node_of(self, ev->node);
     if (ev->epoch <= node->epoch)
-        mf_sim_fail(self->world, "I6", "%s joined with epoch %llu after %llu", node->name, (unsigned long long)ev->epoch,
-                    (unsigned long long)node->epoch);
+        mf_sim_fail(self->world, "I6", "%s joined with epoch %llu after %llu", node->name,
+                    (unsigned long long)ev->epoch, (unsigned long long)node->epoch);
     node->epoch = ev->epoch;
     node->state = MF_NODE_STATE_JOINING;
     node->capacity = ev->capacity;
@@ -139,13 +148,28 @@ static void node_joined(struct mf_sim_model *self, const struct mf_ev_node_joine
         self->epoch = ev->epoch;
 }
 
-static void node_moves(struct mf_sim_model *self, struct mf_str name, uint64_t epoch, enum mf_node_state state)
+static void node_moves(struct mf_sim_model *self, struct mf_str name, uint64_t epoch,
+                       enum mf_node_state state)
 {
     struct mf_sim_nodeview *node = node_of(self, name);
     if (node->epoch != epoch)
-        mf_sim_fail(self->world, "I2", "%s is moved by epoch %llu, it has %llu", node->name, (unsigned long long)epoch,
-                    (unsigned long long)node->epoch);
+        mf_sim_fail(self->world, "I2", "%s is moved by epoch %llu, it has %llu", node->name,
+                    (unsigned long long)epoch, (unsigned long long)node->epoch);
     node->state = state;
+}
+
+/* Schedulable only when nothing that must not run is left on it. */
+static void node_ready(struct mf_sim_model *self, const struct mf_ev_node_ready *ev)
+{
+    size_t cursor = 0;
+    char name[200];
+    node_moves(self, ev->node, ev->epoch, MF_NODE_STATE_READY);
+    for (void *value; mf_map_next(self->instances, &cursor, &value);) {
+        const struct mf_sim_instance *instance = value;
+        if (mf_str_is(ev->node, instance->node) && instance->state != MF_INSTANCE_STATE_GONE && is_over(instance->state))
+            mf_sim_fail(self->world, "I5", "%s is ready with %s on it, which is %s", instance->node,
+                        mf_sim_instance_name(instance, name), mf_instance_state_word(instance->state));
+    }
 }
 
 /* A failed one that is heard again must still say hello. */
@@ -163,12 +187,6 @@ static void node_failed(struct mf_sim_model *self, struct mf_str name, uint64_t 
 }
 
 /* -- rows of instances */
-
-static bool is_over(enum mf_instance_state state)
-{
-    return state == MF_INSTANCE_STATE_GONE || state == MF_INSTANCE_STATE_DESTROYING ||
-           state == MF_INSTANCE_STATE_TOMBSTONE || state == MF_INSTANCE_STATE_LOST;
-}
 
 bool mf_sim_is_current(const struct mf_sim_instance *instance)
 {
@@ -194,15 +212,20 @@ static void instance_created(struct mf_sim_model *self, const struct mf_sim_row 
         return;
     struct mf_sim_slot *slot = slot_of(group, ev->slot);
     struct mf_sim_instance *instance = mf_sim_alloc(sizeof(*instance));
-    *instance = (struct mf_sim_instance){.id = ev->id, .group = group, .slot = slot, .generation = ev->generation,
-                                         .state = MF_INSTANCE_STATE_PENDING, .since = self->world->now};
+    *instance = (struct mf_sim_instance){.id = ev->id,
+                                         .group = group,
+                                         .slot = slot,
+                                         .generation = ev->generation,
+                                         .state = MF_INSTANCE_STATE_PENDING,
+                                         .since = self->world->now};
     char name[200], before[200];
     mf_sim_instance_name(instance, name);
     if (ev->generation <= slot->last_generation)
         mf_sim_fail(self->world, "I2", "%s: generation %llu was given before", name,
                     (unsigned long long)slot->last_generation);
     if (slot->current && !is_over(slot->current->state))
-        mf_sim_fail(self->world, "I2", "%s is born while %s is %s", name, mf_sim_instance_name(slot->current, before),
+        mf_sim_fail(self->world, "I2", "%s is born while %s is %s", name,
+                    mf_sim_instance_name(slot->current, before),
                     mf_instance_state_word(slot->current->state));
     if (slot->last_cause == row->cause)
         mf_sim_fail(self->world, "I2", "%s is the second birth in its slot caused by row %llu", name,
@@ -217,11 +240,13 @@ static void instance_created(struct mf_sim_model *self, const struct mf_sim_row 
         mf_sim_fail(self->world, "I6", "%s has the id of another instance", name);
 }
 
-static struct mf_sim_instance *instance_moves(struct mf_sim_model *self, struct mf_uuid id, enum mf_instance_state state)
+static struct mf_sim_instance *instance_moves(struct mf_sim_model *self, struct mf_uuid id,
+                                              enum mf_instance_state state)
 {
     struct mf_sim_instance *instance = mf_map_get_uuid(self->instances, id);
     if (!instance) {
-        mf_sim_fail(self->world, "I6", "row %llu is about an instance nobody created", (unsigned long long)self->seq);
+        mf_sim_fail(self->world, "I6", "row %llu is about an instance nobody created",
+                    (unsigned long long)self->seq);
         return NULL;
     }
     char name[200];
@@ -243,12 +268,13 @@ static void instance_placed(struct mf_sim_model *self, struct mf_uuid id, struct
         return;
     bool again = instance->node[0];
     if (again && !mf_str_is(node, instance->node))
-        mf_sim_fail(self->world, "I2", "%s was placed twice, on %s and %.*s", mf_sim_instance_name(instance, name),
-                    instance->node, (int)node.len, node.ptr);
+        mf_sim_fail(self->world, "I2", "%s was placed twice, on %s and %.*s",
+                    mf_sim_instance_name(instance, name), instance->node, (int)node.len, node.ptr);
     copy_str(instance->node, sizeof(instance->node), node);
     if (!again && node_of(self, node)->state != MF_NODE_STATE_READY)
-        mf_sim_fail(self->world, "I4", "%s was placed on %s, which is %s", mf_sim_instance_name(instance, name),
-                    instance->node, mf_node_state_word(node_of(self, node)->state));
+        mf_sim_fail(self->world, "I4", "%s was placed on %s, which is %s",
+                    mf_sim_instance_name(instance, name), instance->node,
+                    mf_node_state_word(node_of(self, node)->state));
 }
 
 static void instance_running(struct mf_sim_model *self, struct mf_uuid id)
@@ -273,8 +299,8 @@ static void instance_reinstated(struct mf_sim_model *self, struct mf_uuid id)
         return;
     const struct mf_sim_instance *successor = instance->slot->current;
     if (successor != instance && successor->state == MF_INSTANCE_STATE_RUNNING)
-        mf_sim_fail(self->world, "I2", "%s was reinstated while %s runs", mf_sim_instance_name(instance, name),
-                    mf_sim_instance_name(successor, other));
+        mf_sim_fail(self->world, "I2", "%s was reinstated while %s runs",
+                    mf_sim_instance_name(instance, name), mf_sim_instance_name(successor, other));
     instance->slot->current = instance;
 }
 
@@ -286,8 +312,8 @@ static void instance_ended(struct mf_sim_model *self, struct mf_uuid id)
     char name[200];
     for (uint32_t i = 0; instance && i < world->options.nodes; i++)
         if (mf_sim_hypervisor_find(&world->nodes[i]->hypervisor, id))
-            mf_sim_fail(world, "I7", "%s is said to be over, but it runs on %s", mf_sim_instance_name(instance, name),
-                        world->nodes[i]->name);
+            mf_sim_fail(world, "I7", "%s is said to be over, but it runs on %s",
+                        mf_sim_instance_name(instance, name), world->nodes[i]->name);
 }
 
 static void instance_destroying(struct mf_sim_model *self, const struct mf_ev_instance_destroying *ev)
@@ -297,7 +323,8 @@ static void instance_destroying(struct mf_sim_model *self, const struct mf_ev_in
         instance->grace_ms = (mf_ms)ev->grace_ms;
 }
 
-static void fold_instance(struct mf_sim_model *self, const struct mf_sim_row *row, const struct mf_event *event)
+static void fold_instance(struct mf_sim_model *self, const struct mf_sim_row *row,
+                          const struct mf_event *event)
 {
     switch (event->kind) {
     case MF_EV_INSTANCE_CREATED:
@@ -352,9 +379,20 @@ static void group_moves(struct mf_sim_model *self, struct mf_uuid id, enum mf_gr
 static void offering_added(struct mf_sim_model *self, const struct mf_rec_offering *offering)
 {
     struct mf_rec_resources *size = mf_sim_alloc(sizeof(*size));
-    *size = (struct mf_rec_resources){.vcpus = offering->vcpus, .memory_mib = offering->memory_mib,
-                                      .disk_mib = offering->disk_mib};
+    *size = (struct mf_rec_resources){
+        .vcpus = offering->vcpus, .memory_mib = offering->memory_mib, .disk_mib = offering->disk_mib};
     free(mf_map_put_str(self->offerings, offering->name, size));
+}
+
+/* A domain nobody knows is no instance of ours: what is gone never comes back in an inventory. */
+static void stranger(struct mf_sim_model *self, struct mf_uuid id)
+{
+    const struct mf_sim_instance *instance = mf_map_get_uuid(self->instances, id);
+    char name[200];
+    if (instance)
+        mf_sim_fail(self->world, "I7", "%s is called unknown, but it was created and is %s",
+                    mf_sim_instance_name(instance, name), mf_instance_state_word(instance->state));
+    mf_map_put_uuid(self->strangers, id, self);
 }
 
 static void fold(struct mf_sim_model *self, const struct mf_sim_row *row, const struct mf_event *event)
@@ -387,7 +425,7 @@ static void fold(struct mf_sim_model *self, const struct mf_sim_row *row, const 
         node_joined(self, &event->node_joined);
         break;
     case MF_EV_NODE_READY:
-        node_moves(self, event->node_ready.node, event->node_ready.epoch, MF_NODE_STATE_READY);
+        node_ready(self, &event->node_ready);
         break;
     case MF_EV_NODE_SUSPECT:
         node_moves(self, event->node_suspect.node, event->node_suspect.epoch, MF_NODE_STATE_SUSPECT);
@@ -399,7 +437,7 @@ static void fold(struct mf_sim_model *self, const struct mf_sim_row *row, const 
         node_failed(self, event->node_failed.node, event->node_failed.epoch);
         break;
     case MF_EV_DOMAIN_UNKNOWN:
-        mf_map_put_uuid(self->strangers, event->domain_unknown.id, self);
+        stranger(self, event->domain_unknown.id);
         break;
     default:
         fold_instance(self, row, event);
@@ -415,10 +453,12 @@ static void check_order(struct mf_sim_model *self, const struct mf_sim_row *row)
     if (row->cause >= row->seq)
         mf_sim_fail(self->world, "I6", "row %llu is caused by row %llu", (unsigned long long)row->seq,
                     (unsigned long long)row->cause);
-    bool either = row->kind == MF_EV_INSTANCE_DIED; /* told by a worker it is a root, found at a joining it is not */
+    bool either =
+        row->kind == MF_EV_INSTANCE_DIED; /* told by a worker it is a root, found at a joining it is not */
     if (!either && desc->root != (row->cause == 0))
-        mf_sim_fail(self->world, "I6", "row %llu (%s) has cause %llu, but is %s root", (unsigned long long)row->seq,
-                    desc->wire, (unsigned long long)row->cause, desc->root ? "a" : "no");
+        mf_sim_fail(self->world, "I6", "row %llu (%s) has cause %llu, but is %s root",
+                    (unsigned long long)row->seq, desc->wire, (unsigned long long)row->cause,
+                    desc->root ? "a" : "no");
 }
 
 void mf_sim_model_row(struct mf_sim_model *self, const struct mf_sim_row *row)
@@ -427,14 +467,15 @@ void mf_sim_model_row(struct mf_sim_model *self, const struct mf_sim_row *row)
     struct mf_decode_error error;
     mf_arena_reset(&self->arena);
     if (mf_event_decode(row->kind, row->data, &self->arena, &event, &error) < 0) {
-        mf_sim_fail(self->world, "codec", "row %llu does not decode: %s", (unsigned long long)row->seq, error.text);
+        mf_sim_fail(self->world, "codec", "row %llu does not decode: %s", (unsigned long long)row->seq,
+                    error.text);
         return;
     }
     char text[240];
     mf_sim_text_of(mf_kind_desc(row->kind), &event.cluster_created, text, sizeof(text));
     mf_sim_trace(self->world, "log", "%llu <- %llu %s %.*s %s", (unsigned long long)row->seq,
-                 (unsigned long long)row->cause, mf_kind_desc(row->kind)->wire, (int)row->subject.len, row->subject.ptr,
-                 text);
+                 (unsigned long long)row->cause, mf_kind_desc(row->kind)->wire, (int)row->subject.len,
+                 row->subject.ptr, text);
     check_order(self, row);
     self->seq = row->seq;
     fold(self, row, &event);
@@ -450,7 +491,8 @@ bool mf_sim_model_epoch_known(const struct mf_sim_model *self, uint64_t epoch)
     return epoch <= self->epoch;
 }
 
-void mf_sim_model_guest_begins(struct mf_sim_model *self, const char *node, struct mf_uuid id, const char *name)
+void mf_sim_model_guest_begins(struct mf_sim_model *self, const char *node, struct mf_uuid id,
+                               const char *name)
 {
     const struct mf_sim_instance *instance = mf_map_get_uuid(self->instances, id);
     char expected[200];
@@ -482,7 +524,8 @@ struct mf_sim_group *mf_sim_model_active_group(const struct mf_sim_model *self, 
     return NULL;
 }
 
-const struct mf_sim_request *mf_sim_model_request(const struct mf_sim_model *self, const char *key, const char *request_id)
+const struct mf_sim_request *mf_sim_model_request(const struct mf_sim_model *self, const char *key,
+                                                  const char *request_id)
 {
     char text[200];
     return mf_map_get_str(self->requests, mf_str_format(text, sizeof(text), "%s %s", key, request_id));

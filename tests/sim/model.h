@@ -1,5 +1,6 @@
-/* model.h - the checkers' own fold of the durable log, made from the words of the message table alone: what the broker has said, in
- * order. It is written apart from the broker's fold on purpose: two readings of one log must agree. */
+/* model.h - the checkers' own fold of the durable log, made from the words of the message table alone: what
+ * the broker has said, in order. It is written apart from the broker's fold on purpose: two readings of one
+ * log must agree. */
 #ifndef MF_SIM_MODEL_H
 #define MF_SIM_MODEL_H
 
@@ -13,7 +14,7 @@ struct mf_sim_group {
     enum mf_group_state state;
     uint64_t desired;
     struct mf_rec_resources size;
-    char zone[64]; /* required label zone=, or empty */
+    char zone[64];        /* required label zone=, or empty */
     struct mf_map *slots; /* by number */
 };
 struct mf_sim_instance {
@@ -51,14 +52,18 @@ struct mf_sim_model {
 
 struct mf_sim_model *mf_sim_model_new(struct mf_sim_world *world);
 void mf_sim_model_destroy(struct mf_sim_model **self);
-void mf_sim_model_row(struct mf_sim_model *self, const struct mf_sim_row *row); /* durable now: I2, I6, I7 are checked */
+void mf_sim_model_row(struct mf_sim_model *self,
+                      const struct mf_sim_row *row); /* durable now: I2, I6, I7 are checked */
 uint64_t mf_sim_model_seq(const struct mf_sim_model *self);
 bool mf_sim_model_epoch_known(const struct mf_sim_model *self, uint64_t epoch);
 /* A guest begins to exist on a node (may it?), or ceases to. */
 void mf_sim_model_guest_ends(struct mf_sim_model *self, struct mf_uuid id);
-void mf_sim_model_guest_begins(struct mf_sim_model *self, const char *node, struct mf_uuid id, const char *name);
-struct mf_sim_group *mf_sim_model_active_group(const struct mf_sim_model *self, const char *name); /* NULL if none */
-const struct mf_sim_request *mf_sim_model_request(const struct mf_sim_model *self, const char *key, const char *request_id);
+void mf_sim_model_guest_begins(struct mf_sim_model *self, const char *node, struct mf_uuid id,
+                               const char *name);
+struct mf_sim_group *mf_sim_model_active_group(const struct mf_sim_model *self,
+                                               const char *name); /* NULL if none */
+const struct mf_sim_request *mf_sim_model_request(const struct mf_sim_model *self, const char *key,
+                                                  const char *request_id);
 bool mf_sim_is_current(const struct mf_sim_instance *instance); /* of its slot, and not over */
 const char *mf_sim_instance_name(const struct mf_sim_instance *instance, char text[200]);
 

@@ -1,8 +1,10 @@
-/* The network. A connection is two lanes, each a queue whose head has a due time; a lane stalls while its path is cut or its reader
- * is stopped, and goes on afterwards: TCP loses nothing until it breaks. Breaking is noticed by a FIN that travels behind
- * what is in flight (some of which is lost), or by a heartbeat that stays away. */
+/* The network. A connection is two lanes, each a queue whose head has a due time; a lane stalls while its
+ * path is cut or its reader is stopped, and goes on afterwards: TCP loses nothing until it breaks. Breaking
+ * is noticed by a FIN that travels behind what is in flight (some of which is lost), or by a heartbeat that
+ * stays away. */
 #include "net.h"
 #include "check.h"
+#include "faults.h"
 #include "map.h"
 #include "pulse.h"
 #include "sim_health.h"
@@ -145,7 +147,7 @@ static void heartbeat_arm(struct mf_sim_conn *conn, int side)
 {
     struct mf_sim_world *world = conn->net->world;
     if (conn->open[side] && !mf_sim_is_set(&conn->heartbeat[side]))
-        mf_sim_after(world, &conn->heartbeat[side], mf_sim_between(world, 1500, 4000));
+        mf_sim_after(world, &conn->heartbeat[side], mf_sim_faults_heartbeat(world->faults));
 }
 
 /* Nothing was heard for long: is that still so? A stopped process notices only when it goes on. */
@@ -183,11 +185,11 @@ static void arrive(struct mf_sim_conn *conn, int side, struct packet *packet)
     struct mf_decode_error error;
     struct mf_str body = {packet->body.ptr, (uint32_t)packet->body.len};
     mf_arena_reset(&net->arena);
-    if (mf_message_decode((struct mf_str){packet->head.ptr, (uint32_t)packet->head.len}, body, &net->arena, &message,
-                          &error) < 0) {
+    if (mf_message_decode((struct mf_str){packet->head.ptr, (uint32_t)packet->head.len}, body, &net->arena,
+                          &message, &error) < 0) {
         mf_sim_fail(net->world, "codec", "what %s was sent does not decode: %.*s %s",
-                    side == TO_BROKER ? "the broker" : conn->link->name, (int)packet->head.len, packet->head.ptr,
-                    error.text);
+                    side == TO_BROKER ? "the broker" : conn->link->name, (int)packet->head.len,
+                    packet->head.ptr, error.text);
         return;
     }
     enum mf_role role = side == TO_BROKER ? conn->link->role : MF_ROLE_BROKER;
@@ -198,7 +200,8 @@ static void arrive(struct mf_sim_conn *conn, int side, struct packet *packet)
     }
     if (side == TO_BROKER) {
         mf_sim_trace_message(net->world, conn->link->name, "broker", &message);
-        net->calls->message(net->owner, conn->link, conn->handle, &message, mf_digest_make(body.ptr, body.len));
+        net->calls->message(net->owner, conn->link, conn->handle, &message,
+                            mf_digest_make(body.ptr, body.len));
     } else {
         mf_sim_trace_message(net->world, "broker", conn->link->name, &message);
         conn->link->calls->message(conn->link->owner, &message);
@@ -232,7 +235,8 @@ static void lane_dialer(struct mf_sim_event *event)
     lane_fires(MF_SIM_OWNER(event, struct mf_sim_conn, lanes[TO_DIALER].event), TO_DIALER);
 }
 
-/* `side` ends the connection on purpose: the other end loses a part of what was in flight and then reads the end. */
+/* `side` ends the connection on purpose: the other end loses a part of what was in flight and then reads the
+ * end. */
 static void side_closes(struct mf_sim_conn *conn, int side, bool silent)
 {
     struct mf_sim_world *world = conn->net->world;
@@ -241,7 +245,8 @@ static void side_closes(struct mf_sim_conn *conn, int side, bool silent)
     lane_cut(world, &conn->lanes[side], 0);
     if (!conn->open[other])
         return;
-    lane_cut(world, &conn->lanes[other], silent ? 0 : mf_sim_below(world, lane_length(&conn->lanes[other]) + 1));
+    lane_cut(world, &conn->lanes[other],
+             silent ? 0 : mf_sim_below(world, lane_length(&conn->lanes[other]) + 1));
     if (!silent)
         lane_push(conn, other)->fin = true;
     lane_arm(conn, other);
@@ -260,7 +265,8 @@ static struct mf_sim_conn *conn_new(struct mf_sim_link *link)
 {
     struct mf_sim_net *net = link->world->net;
     struct mf_sim_conn *conn = mf_sim_alloc(sizeof(*conn));
-    *conn = (struct mf_sim_conn){.net = net, .link = link, .handle = ++net->next_handle, .open = {true, true}};
+    *conn =
+        (struct mf_sim_conn){.net = net, .link = link, .handle = ++net->next_handle, .open = {true, true}};
     conn->lanes[TO_BROKER].event.fire = lane_broker;
     conn->lanes[TO_DIALER].event.fire = lane_dialer;
     conn->heartbeat[TO_BROKER].fire = heartbeat_broker;
@@ -340,8 +346,8 @@ void mf_sim_net_broker_freeze(struct mf_sim_net *self, bool frozen)
     }
 }
 
-void mf_sim_link_init(struct mf_sim_link *self, struct mf_sim_world *world, struct mf_sim_path *path, enum mf_role role,
-                      const char *name, const struct mf_sim_link_calls *calls, void *owner)
+void mf_sim_link_init(struct mf_sim_link *self, struct mf_sim_world *world, struct mf_sim_path *path,
+                      enum mf_role role, const char *name, const struct mf_sim_link_calls *calls, void *owner)
 {
     *self = (struct mf_sim_link){.world = world, .path = path, .role = role, .calls = calls, .owner = owner};
     mf_str_format(self->name, sizeof(self->name), "%s", name);
@@ -407,7 +413,8 @@ void mf_sim_link_break(struct mf_sim_link *self)
     side_ends(conn, first);
     if (!conn->open[other])
         return;
-    lane_cut(self->world, &conn->lanes[other], mf_sim_below(self->world, lane_length(&conn->lanes[other]) + 1));
+    lane_cut(self->world, &conn->lanes[other],
+             mf_sim_below(self->world, lane_length(&conn->lanes[other]) + 1));
     lane_push(conn, other)->fin = true;
     lane_arm(conn, other);
 }
@@ -470,7 +477,8 @@ static void datagram_send(struct mf_sim_world *world, const struct mf_sim_path *
 {
     struct datagram *datagram = mf_sim_alloc(sizeof(*datagram));
     MF_CHECK(len <= sizeof(datagram->bytes));
-    *datagram = (struct datagram){.event = {.fire = datagram_fires, .drop = datagram_drop}, .world = world, .path = path, .len = len};
+    *datagram = (struct datagram){
+        .event = {.fire = datagram_fires, .drop = datagram_drop}, .world = world, .path = path, .len = len};
     mf_str_format(datagram->address, sizeof(datagram->address), "%s", address);
     memcpy(datagram->bytes, bytes, len);
     mf_sim_after(world, &datagram->event, path->delay + mf_sim_between(world, 0, path->jitter));

@@ -1,6 +1,7 @@
-/* net.h - the network of a simulated world. Connections as a ZeroMQ DEALER over TCP makes them: in order, reconnecting by themselves,
- * losing what is in flight when they break; a broken one is noticed by each side at its own time. Datagrams are lost, late,
- * doubled and out of order. Every message really passes the codec: bytes travel, not structs. */
+/* net.h - the network of a simulated world. Connections as a ZeroMQ DEALER over TCP makes them: in order,
+ * reconnecting by themselves, losing what is in flight when they break; a broken one is noticed by each side
+ * at its own time. Datagrams are lost, late, doubled and out of order. Every message really passes the codec:
+ * bytes travel, not structs. */
 #ifndef MF_SIM_NET_H
 #define MF_SIM_NET_H
 
@@ -36,8 +37,8 @@ struct mf_sim_link {
 
 /* What the broker's end is told. */
 struct mf_sim_listener {
-    void (*message)(void *owner, const struct mf_sim_link *link, uint64_t handle, const struct mf_message *message,
-                    struct mf_digest body_digest);
+    void (*message)(void *owner, const struct mf_sim_link *link, uint64_t handle,
+                    const struct mf_message *message, struct mf_digest body_digest);
     void (*gone)(void *owner, uint64_t handle);
 };
 
@@ -48,13 +49,15 @@ void mf_sim_net_broker_up(struct mf_sim_net *self);
 void mf_sim_net_broker_down(struct mf_sim_net *self); /* every connection breaks */
 void mf_sim_net_broker_freeze(struct mf_sim_net *self, bool frozen);
 
-void mf_sim_link_init(struct mf_sim_link *self, struct mf_sim_world *world, struct mf_sim_path *path, enum mf_role role,
-                      const char *name, const struct mf_sim_link_calls *calls, void *owner);
+void mf_sim_link_init(struct mf_sim_link *self, struct mf_sim_world *world, struct mf_sim_path *path,
+                      enum mf_role role, const char *name, const struct mf_sim_link_calls *calls,
+                      void *owner);
 void mf_sim_link_open(struct mf_sim_link *self);
 /* The process ends or reconnects. `silent`: its host lost power, nobody tells the other end. */
 void mf_sim_link_close(struct mf_sim_link *self, bool silent);
 bool mf_sim_link_is_up(const struct mf_sim_link *self);
-void mf_sim_link_send(struct mf_sim_link *self, const struct mf_message *message); /* lost if the link is down */
+void mf_sim_link_send(struct mf_sim_link *self,
+                      const struct mf_message *message); /* lost if the link is down */
 void mf_sim_link_freeze(struct mf_sim_link *self, bool frozen);
 void mf_sim_link_break(struct mf_sim_link *self); /* both ends notice, each at its own time */
 

@@ -1,4 +1,5 @@
-/* The agent's edge: the real worker core between the simulated network, the simulated hypervisor and the keeper. */
+/* The agent's edge: the real worker core between the simulated network, the simulated hypervisor and the
+ * keeper. */
 #include "faults.h"
 #include "sim_node.h"
 #include <stdio.h>

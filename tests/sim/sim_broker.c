@@ -1,5 +1,6 @@
-/* The broker's edge. It does what the real one does, with a simulated disk: rows are committed in groups, what the core queued
- * behind them leaves when they are durable, streams are read from durable rows, and a crash forgets all but the disk. */
+/* The broker's edge. It does what the real one does, with a simulated disk: rows are committed in groups,
+ * what the core queued behind them leaves when they are durable, streams are read from durable rows, and a
+ * crash forgets all but the disk. */
 #include "sim_broker.h"
 #include "check.h"
 #include "faults.h"
@@ -17,6 +18,7 @@ struct mf_sim_broker {
     struct mf_sim_store *store;
     uint64_t life;    /* incarnation: what a dead one began must not reach the next */
     mf_ms clock_skew; /* the core's monotonic clock is another one in every life */
+    mf_ms wall_skew;  /* and so may be its wall clock */
     mf_ms up_since;
     bool frozen;
     struct mf_sim_event tick, commit, snapshot, start;
@@ -90,7 +92,8 @@ static void send_out(struct mf_sim_broker *self, uint64_t peer, const struct mf_
     struct mf_message copy = *message;
     check_durable(self, message);
     if (copy.kind == MF_MSG_ORDER_CREATE && !mf_digest_is_zero(copy.order_create.user_data.digest)) {
-        copy.order_create.user_data.bytes = mf_sim_store_blob(self->store, copy.order_create.user_data.digest);
+        copy.order_create.user_data.bytes =
+            mf_sim_store_blob(self->store, copy.order_create.user_data.digest);
         if (!copy.order_create.user_data.bytes.ptr)
             mf_sim_fail(self->world, "I1", "the user-data of an accepted group is not on disk");
     }
@@ -107,10 +110,16 @@ static void stream_drop(struct mf_sim_event *event)
 static void stream_start(struct mf_sim_broker *self, const struct mf_broker_action *action)
 {
     struct stream_read *read = mf_sim_alloc(sizeof(*read));
-    *read = (struct stream_read){.event = {.fire = stream_fires, .drop = stream_drop}, .broker = self,
-                                 .life = self->life, .peer = action->peer, .stream = action->stream,
-                                 .from = action->seq, .until = action->until, .rows = action->rows};
-    mf_str_format(read->type, sizeof(read->type), "%.*s", (int)action->type_prefix.len, action->type_prefix.ptr ? action->type_prefix.ptr : "");
+    *read = (struct stream_read){.event = {.fire = stream_fires, .drop = stream_drop},
+                                 .broker = self,
+                                 .life = self->life,
+                                 .peer = action->peer,
+                                 .stream = action->stream,
+                                 .from = action->seq,
+                                 .until = action->until,
+                                 .rows = action->rows};
+    mf_str_format(read->type, sizeof(read->type), "%.*s", (int)action->type_prefix.len,
+                  action->type_prefix.ptr ? action->type_prefix.ptr : "");
     mf_str_format(read->subject, sizeof(read->subject), "%.*s", (int)action->subject_prefix.len,
                   action->subject_prefix.ptr ? action->subject_prefix.ptr : "");
     mf_sim_after(self->world, &read->event, mf_sim_between(self->world, 0, 3));
@@ -163,7 +172,7 @@ static void pump(struct mf_sim_broker *self)
 
 static void feed(struct mf_sim_broker *self, struct mf_broker_event *event)
 {
-    event->wall_ms = mf_sim_wall(self->world);
+    event->wall_ms = mf_sim_wall(self->world) + self->wall_skew;
     mf_broker_feed(self->core, core_now(self), event);
     pump(self);
 }
@@ -215,8 +224,11 @@ static void stream_send(struct mf_sim_broker *self, const struct stream_read *re
     for (; seq <= until && n < read->rows && n < 4096; seq++) {
         const struct mf_sim_row *row = mf_sim_store_row(self->store, seq);
         if (mf_sim_row_passes(row, read->type, read->subject))
-            items[n++] = (struct mf_rec_event_row){.seq = row->seq, .cause = row->cause, .time_ms = (uint64_t)row->time_ms,
-                                                   .type = mf_str(mf_kind_desc(row->kind)->wire), .subject = row->subject,
+            items[n++] = (struct mf_rec_event_row){.seq = row->seq,
+                                                   .cause = row->cause,
+                                                   .time_ms = (uint64_t)row->time_ms,
+                                                   .type = mf_str(mf_kind_desc(row->kind)->wire),
+                                                   .subject = row->subject,
                                                    .data = row->data};
     }
     struct mf_message message = {.kind = MF_MSG_EVENTS};
@@ -227,8 +239,11 @@ static void stream_send(struct mf_sim_broker *self, const struct stream_read *re
     message.events.live = seq > newest;
     send_out(self, read->peer, &message);
     free(items);
-    feed(self, &(struct mf_broker_event){.kind = MF_BROKER_STREAM_SENT, .peer = {.handle = read->peer},
-                                         .stream = read->stream, .seq = seq, .rows = n});
+    feed(self, &(struct mf_broker_event){.kind = MF_BROKER_STREAM_SENT,
+                                         .peer = {.handle = read->peer},
+                                         .stream = read->stream,
+                                         .seq = seq,
+                                         .rows = n});
 }
 
 static void stream_fires(struct mf_sim_event *event)
@@ -242,8 +257,10 @@ static void stream_fires(struct mf_sim_event *event)
     }
     if (self->core && self->life == read->life) {
         if (read->from && read->from < oldest)
-            feed(self, &(struct mf_broker_event){.kind = MF_BROKER_STREAM_EXPIRED, .peer = {.handle = read->peer},
-                                                 .stream = read->stream, .seq = oldest});
+            feed(self, &(struct mf_broker_event){.kind = MF_BROKER_STREAM_EXPIRED,
+                                                 .peer = {.handle = read->peer},
+                                                 .stream = read->stream,
+                                                 .seq = oldest});
         else
             stream_send(self, read, oldest);
     }
@@ -252,8 +269,8 @@ static void stream_fires(struct mf_sim_event *event)
 
 /* -- from the network */
 
-static void on_message(void *owner, const struct mf_sim_link *link, uint64_t handle, const struct mf_message *message,
-                       struct mf_digest body_digest)
+static void on_message(void *owner, const struct mf_sim_link *link, uint64_t handle,
+                       const struct mf_message *message, struct mf_digest body_digest)
 {
     struct mf_sim_broker *self = owner;
     struct mf_message copy = *message;
@@ -338,14 +355,15 @@ static struct mf_broker *load(struct mf_sim_broker *self, bool whole_log)
     return core;
 }
 
-static void compare(struct mf_sim_broker *self, const struct mf_sim_fold *live, const struct mf_broker *reloaded,
-                    const char *how)
+static void compare(struct mf_sim_broker *self, const struct mf_sim_fold *live,
+                    const struct mf_broker *reloaded, const char *how)
 {
     char text[900] = "";
     struct mf_sim_fold fold = {0};
     mf_sim_fold_take(&fold, reloaded);
     if (!mf_sim_fold_equal(live, &fold, text, sizeof(text)))
-        mf_sim_fail(self->world, "replay", "%s, the fold differs (first: living, second: loaded): %s", how, text);
+        mf_sim_fail(self->world, "replay", "%s, the fold differs (first: living, second: loaded): %s", how,
+                    text);
     mf_sim_fold_clear(&fold);
 }
 
@@ -356,15 +374,18 @@ void mf_sim_broker_start(struct mf_sim_broker *self)
     self->core = load(self, false);
     self->life++;
     self->clock_skew = mf_sim_between(self->world, 0, 5000000);
+    self->wall_skew = mf_sim_faults_wall_skew(self->world->faults);
     self->up_since = self->world->now;
-    mf_sim_trace(self->world, "broker", "starts with %llu rows", (unsigned long long)mf_sim_store_newest(self->store));
+    mf_sim_trace(self->world, "broker", "starts with %llu rows",
+                 (unsigned long long)mf_sim_store_newest(self->store));
     if (self->last.n && !self->world->failed)
         compare(self, &self->last, self->core, "after a crash");
     mf_sim_fold_clear(&self->last);
     if (self->world->failed)
         return;
     mf_sim_net_broker_up(self->world->net);
-    feed(self, &(struct mf_broker_event){.kind = MF_BROKER_START, .oldest = mf_sim_store_oldest(self->store)});
+    feed(self,
+         &(struct mf_broker_event){.kind = MF_BROKER_START, .oldest = mf_sim_store_oldest(self->store)});
 }
 
 void mf_sim_broker_freeze(struct mf_sim_broker *self, bool frozen)

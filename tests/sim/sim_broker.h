@@ -1,4 +1,5 @@
-/* sim_broker.h - the broker's edge in a simulated world: the real core between the simulated network and the simulated disk. */
+/* sim_broker.h - the broker's edge in a simulated world: the real core between the simulated network and the
+ * simulated disk. */
 #ifndef MF_SIM_BROKER_H
 #define MF_SIM_BROKER_H
 
@@ -13,12 +14,13 @@ void mf_sim_broker_destroy(struct mf_sim_broker **self);
 void mf_sim_broker_crash(struct mf_sim_broker *self);
 void mf_sim_broker_start(struct mf_sim_broker *self); /* loads what is durable; nothing if it runs */
 void mf_sim_broker_freeze(struct mf_sim_broker *self, bool frozen);
-bool mf_sim_broker_is_up(const struct mf_sim_broker *self); /* runs and is not frozen */
-mf_ms mf_sim_broker_since(const struct mf_sim_broker *self); /* up without a break since */
+bool mf_sim_broker_is_up(const struct mf_sim_broker *self);                   /* runs and is not frozen */
+mf_ms mf_sim_broker_since(const struct mf_sim_broker *self);                  /* up without a break since */
 const struct mf_broker *mf_sim_broker_core(const struct mf_sim_broker *self); /* NULL while it is down */
 const struct mf_sim_store *mf_sim_broker_store(const struct mf_sim_broker *self);
 
-/* The replay oracle: a new core fed what is on disk holds what the living one holds, by snapshot and by the whole log. */
+/* The replay oracle: a new core fed what is on disk holds what the living one holds, by snapshot and by the
+ * whole log. */
 void mf_sim_broker_check_replay(struct mf_sim_broker *self);
 
 #endif

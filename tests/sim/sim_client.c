@@ -1,5 +1,5 @@
-/* A client: one request at a time, sent again until answered, and a stream of events that must have no gap, no double and no lie:
- * every row it is sent is compared with the row on the broker's disk. */
+/* A client: one request at a time, sent again until answered, and a stream of events that must have no gap,
+ * no double and no lie: every row it is sent is compared with the row on the broker's disk. */
 #include "sim_client.h"
 #include "client_ledger.h"
 #include "faults.h"
@@ -29,7 +29,8 @@ struct mf_sim_client {
 
 /* -- requests */
 
-static struct mf_str arena_text(struct mf_sim_entry *entry, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static struct mf_str arena_text(struct mf_sim_entry *entry, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 static struct mf_str arena_text(struct mf_sim_entry *entry, const char *format, ...)
 {
     char text[256];
@@ -80,7 +81,8 @@ static void add_offering(struct mf_sim_entry *entry, uint32_t i)
 }
 
 /* A specification is a number; its bits choose. The same number is the same specification. */
-static void provision(struct mf_sim_client *self, struct mf_sim_entry *entry, const char *group, uint64_t spec, uint64_t count)
+static void provision(struct mf_sim_client *self, struct mf_sim_entry *entry, const char *group,
+                      uint64_t spec, uint64_t count)
 {
     struct mf_msg_provision *message = &entry->message.provision;
     entry->message.kind = MF_MSG_PROVISION;
@@ -93,7 +95,8 @@ static void provision(struct mf_sim_client *self, struct mf_sim_entry *entry, co
     message->spread = spec & 2 ? MF_SPREAD_HOST : MF_SPREAD_UNSET;
     message->fit = spec & 4 ? MF_FIT_BEST : MF_FIT_UNSET;
     if (spec & 8)
-        message->user_data.bytes = arena_text(entry, "#!/bin/sh\necho %s %llu\n", group, (unsigned long long)spec);
+        message->user_data.bytes =
+            arena_text(entry, "#!/bin/sh\necho %s %llu\n", group, (unsigned long long)spec);
     if ((spec & 0x70) == 0x70) {
         struct mf_label *label = mf_arena_alloc(&entry->arena, sizeof(*label));
         *label = (struct mf_label){mf_str("zone"), mf_str("a")};
@@ -117,7 +120,8 @@ static void change(struct mf_sim_client *self, struct mf_sim_entry *entry, const
         entry->message.kind = MF_MSG_DESTROY;
         entry->message.destroy.request_id = mf_str(entry->request_id);
         entry->message.destroy.target =
-            dice < 75 ? arena_text(entry, "%s/%llu", group->name, (unsigned long long)mf_sim_below(world, group->desired))
+            dice < 75 ? arena_text(entry, "%s/%llu", group->name,
+                                   (unsigned long long)mf_sim_below(world, group->desired))
                       : arena_text(entry, "%s", group->name);
         if (mf_sim_chance(world, 20))
             entry->message.destroy.grace_ms = mf_sim_below(world, 3000);
@@ -137,16 +141,19 @@ static void ask_something(struct mf_sim_client *self)
     else if (self->ledger.groups[which].active)
         change(self, entry, &self->ledger.groups[which]);
     else
-        provision(self, entry, self->ledger.groups[which].name, mf_sim_below(world, 128), 1 + mf_sim_below(world, 6));
+        provision(self, entry, self->ledger.groups[which].name, mf_sim_below(world, 128),
+                  1 + mf_sim_below(world, 6));
     ask(self, entry);
 }
 
 static void read_something(struct mf_sim_client *self)
 {
-    static const enum mf_kind kinds[] = {MF_MSG_LIST_GROUPS, MF_MSG_LIST_INSTANCES, MF_MSG_LIST_NODES, MF_MSG_STATUS};
+    static const enum mf_kind kinds[] = {MF_MSG_LIST_GROUPS, MF_MSG_LIST_INSTANCES, MF_MSG_LIST_NODES,
+                                         MF_MSG_STATUS};
     struct mf_message message = {.kind = kinds[mf_sim_below(self->world, 4)]};
     char id[32];
-    message.list_groups.request_id = mf_str_format(id, sizeof(id), "read-%llu", (unsigned long long)++self->reads);
+    message.list_groups.request_id =
+        mf_str_format(id, sizeof(id), "read-%llu", (unsigned long long)++self->reads);
     mf_sim_link_send(&self->link, &message); /* all four begin with their request_id */
 }
 
@@ -205,8 +212,8 @@ static void on_error(struct mf_sim_client *self, const struct mf_msg_error *mess
     struct mf_sim_entry *entry = mf_sim_ledger_find(&self->ledger, message->request_id);
     if (mf_str_is(message->code, "expired")) {
         if (self->next >= mf_sim_store_oldest(store))
-            mf_sim_fail(self->world, "I6", "%s: row %llu is retained, but the stream says expired", self->name,
-                        (unsigned long long)self->next);
+            mf_sim_fail(self->world, "I6", "%s: row %llu is retained, but the stream says expired",
+                        self->name, (unsigned long long)self->next);
         self->next = message->oldest_seq;
         mf_sim_link_break(&self->link); /* begins anew from there */
     } else if (entry) {
@@ -219,8 +226,8 @@ static void on_error(struct mf_sim_client *self, const struct mf_msg_error *mess
 static void on_list(struct mf_sim_client *self, uint64_t seq)
 {
     if (seq < self->seen_seq)
-        mf_sim_fail(self->world, "I1", "%s reads the state at row %llu after row %llu was accepted", self->name,
-                    (unsigned long long)seq, (unsigned long long)self->seen_seq);
+        mf_sim_fail(self->world, "I1", "%s reads the state at row %llu after row %llu was accepted",
+                    self->name, (unsigned long long)seq, (unsigned long long)self->seen_seq);
 }
 
 /* -- the stream */
@@ -229,7 +236,8 @@ static void subscribe(struct mf_sim_client *self)
 {
     struct mf_message message = {.kind = MF_MSG_SUBSCRIBE};
     char id[32];
-    message.subscribe.request_id = mf_str_format(id, sizeof(id), "stream-%llu", (unsigned long long)++self->stream);
+    message.subscribe.request_id =
+        mf_str_format(id, sizeof(id), "stream-%llu", (unsigned long long)++self->stream);
     message.subscribe.stream = self->stream;
     message.subscribe.from = self->next;
     message.subscribe.type = mf_str(self->type);
@@ -268,14 +276,15 @@ static void on_events(struct mf_sim_client *self, const struct mf_msg_events *me
     for (uint64_t seq = self->next; seq < message->next; seq++) {
         const struct mf_sim_row *row = mf_sim_store_row(store, seq);
         if (!row) {
-            mf_sim_fail(self->world, "I6", "%s was told to go on from row %llu, which does not exist", self->name,
-                        (unsigned long long)message->next);
+            mf_sim_fail(self->world, "I6", "%s was told to go on from row %llu, which does not exist",
+                        self->name, (unsigned long long)message->next);
             return;
         }
         if (!mf_sim_row_passes(row, self->type, self->subject))
             continue;
         if (n >= message->rows.n || !same_row(&message->rows.items[n++], row)) {
-            mf_sim_fail(self->world, "I6", "%s misses row %llu of its stream", self->name, (unsigned long long)seq);
+            mf_sim_fail(self->world, "I6", "%s misses row %llu of its stream", self->name,
+                        (unsigned long long)seq);
             return;
         }
     }
@@ -382,8 +391,8 @@ bool mf_sim_client_is_well(const struct mf_sim_client *self, char *ret_why, size
     if (self->asked)
         snprintf(ret_why, size, "%s waits for the answer of %s", self->name, self->asked->request_id);
     else if (self->next != newest + 1 && !self->type[0] && !self->subject[0])
-        snprintf(ret_why, size, "%s has read up to row %llu of %llu", self->name, (unsigned long long)self->next - 1,
-                 (unsigned long long)newest);
+        snprintf(ret_why, size, "%s has read up to row %llu of %llu", self->name,
+                 (unsigned long long)self->next - 1, (unsigned long long)newest);
     else
         return true;
     return false;

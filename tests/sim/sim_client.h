@@ -1,5 +1,6 @@
-/* sim_client.h - a client of a simulated world: it provisions, scales, destroys and kills, sends every request again until it is
- * answered (and sometimes after), and follows an exact stream of events. Its ledger is what I1 is checked against. */
+/* sim_client.h - a client of a simulated world: it provisions, scales, destroys and kills, sends every
+ * request again until it is answered (and sometimes after), and follows an exact stream of events. Its ledger
+ * is what I1 is checked against. */
 #ifndef MF_SIM_CLIENT_H
 #define MF_SIM_CLIENT_H
 
@@ -7,7 +8,8 @@
 #include "world.h"
 
 struct mf_sim_client;
-struct mf_sim_client *mf_sim_client_new(struct mf_sim_world *world, uint32_t index); /* the first one is the operator */
+struct mf_sim_client *mf_sim_client_new(struct mf_sim_world *world,
+                                        uint32_t index); /* the first one is the operator */
 void mf_sim_client_destroy(struct mf_sim_client **self);
 void mf_sim_client_rest(struct mf_sim_client *self); /* no new requests; those asked are still seen through */
 struct mf_sim_link *mf_sim_client_link(struct mf_sim_client *self);

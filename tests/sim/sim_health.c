@@ -1,5 +1,5 @@
-/* The monitor's edge: the real health core, pulses in from the simulated network, verdicts out to the broker. While it is stopped,
- * datagrams wait in a socket buffer of bounded size and come all at once afterwards. */
+/* The monitor's edge: the real health core, pulses in from the simulated network, verdicts out to the broker.
+ * While it is stopped, datagrams wait in a socket buffer of bounded size and come all at once afterwards. */
 #include "sim_health.h"
 #include "faults.h"
 #include "health.h"
@@ -14,7 +14,7 @@ struct mf_sim_health {
     struct mf_health *core;
     char name[MF_NAME_MAX + 1], address[101];
     bool frozen;
-    mf_ms clock_skew;
+    mf_ms clock_skew, disturbed;
     struct mf_sim_path path;
     struct mf_sim_link link;
     struct mf_sim_event tick, start;
@@ -64,6 +64,7 @@ static void start_fires(struct mf_sim_event *event)
 
 static void link_up(void *owner)
 {
+    ((struct mf_sim_health *)owner)->disturbed = ((struct mf_sim_health *)owner)->world->now;
     feed(owner, &(struct mf_health_event){.kind = MF_HEALTH_LINK_UP});
 }
 
@@ -138,6 +139,7 @@ void mf_sim_health_freeze(struct mf_sim_health *self, bool frozen)
         return;
     mf_sim_trace(self->world, self->name, frozen ? "is stopped" : "goes on");
     self->frozen = frozen;
+    self->disturbed = self->world->now;
     mf_sim_link_freeze(&self->link, frozen);
     size_t n = self->buffered;
     self->buffered = 0;
@@ -150,6 +152,11 @@ void mf_sim_health_freeze(struct mf_sim_health *self, bool frozen)
 bool mf_sim_health_is_up(const struct mf_sim_health *self)
 {
     return self->core && !self->frozen;
+}
+
+mf_ms mf_sim_health_hears_since(const struct mf_sim_health *self)
+{
+    return self->core && !self->frozen && !self->path.cut && mf_sim_link_is_up(&self->link) ? self->disturbed : -1;
 }
 
 struct mf_sim_path *mf_sim_health_path(struct mf_sim_health *self)

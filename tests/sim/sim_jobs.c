@@ -1,5 +1,6 @@
-/* What the agent's thread pool does in a simulated world: creates, destroys, lists and log reads take their time, fail, and are
- * half done when the agent dies. A create makes its guest exist some time before it is reported; a list tells what was, not what is. */
+/* What the agent's thread pool does in a simulated world: creates, destroys, lists and log reads take their
+ * time, fail, and are half done when the agent dies. A create makes its guest exist some time before it is
+ * reported; a list tells what was, not what is. */
 #include "check.h"
 #include "faults.h"
 #include "sim_node.h"
@@ -51,7 +52,8 @@ static void list_halfway(struct mf_sim_job *job)
     }
 }
 
-/* The pidfd of what we destroy becomes readable too: now and then the agent hears of that before its destroy is done. */
+/* The pidfd of what we destroy becomes readable too: now and then the agent hears of that before its destroy
+ * is done. */
 static void end_guest(struct mf_sim_hypervisor *hypervisor, struct mf_uuid id)
 {
     const struct mf_sim_guest *guest = mf_sim_hypervisor_find(hypervisor, id);
@@ -86,9 +88,12 @@ static void watch(struct mf_sim_node *node, struct mf_uuid id)
 static void end_list(struct mf_sim_job *job)
 {
     struct mf_sim_node *node = job->node;
-    mf_sim_agent_feed(node, &(struct mf_worker_event){.kind = MF_WORKER_LISTED, .capacity = node->hypervisor.capacity,
-                                                      .guests = job->guests, .n_guests = job->n_guests,
-                                                      .code = job->code, .list_ticket = job->ticket});
+    mf_sim_agent_feed(node, &(struct mf_worker_event){.kind = MF_WORKER_LISTED,
+                                                      .capacity = node->hypervisor.capacity,
+                                                      .guests = job->guests,
+                                                      .n_guests = job->n_guests,
+                                                      .code = job->code,
+                                                      .list_ticket = job->ticket});
     for (size_t i = 0; job->code == MF_E_OK && i < job->n_guests && !node->world->failed; i++)
         if (job->guests[i].name[0])
             watch(node, job->guests[i].id);
@@ -98,18 +103,22 @@ static void end_job(struct mf_sim_job *job)
 {
     struct mf_sim_node *node = job->node;
     bool create = job->kind == MF_WORKER_CREATE, ok = job->code == MF_E_OK;
-    mf_sim_agent_feed(node, &(struct mf_worker_event){
-                                .kind = MF_WORKER_JOB_DONE, .id = job->id, .code = job->code,
-                                .operation = create ? MF_OPERATION_CREATE : MF_OPERATION_DESTROY,
-                                .text = mf_str(ok ? "" : "the simulated hypervisor failed")});
+    mf_sim_agent_feed(
+        node, &(struct mf_worker_event){.kind = MF_WORKER_JOB_DONE,
+                                        .id = job->id,
+                                        .code = job->code,
+                                        .operation = create ? MF_OPERATION_CREATE : MF_OPERATION_DESTROY,
+                                        .text = mf_str(ok ? "" : "the simulated hypervisor failed")});
     if (create && ok && !node->world->failed)
         watch(node, job->id);
 }
 
 static void end_log(struct mf_sim_job *job)
 {
-    mf_sim_agent_feed(job->node, &(struct mf_worker_event){.kind = MF_WORKER_LOG, .ask_id = job->ask_id,
-                                                           .code = MF_E_OK, .log = mf_str("hello from the guest\n")});
+    mf_sim_agent_feed(job->node, &(struct mf_worker_event){.kind = MF_WORKER_LOG,
+                                                           .ask_id = job->ask_id,
+                                                           .code = MF_E_OK,
+                                                           .log = mf_str("hello from the guest\n")});
 }
 
 static void job_fires(struct mf_sim_event *event)
@@ -142,7 +151,8 @@ static void describe_order(struct mf_sim_job *job, const struct mf_msg_order_cre
     snprintf(job->name, sizeof(job->name), "%.*s/%.*s/%llu#%llu", (int)order->tenant.len, order->tenant.ptr,
              (int)order->group.len, order->group.ptr, (unsigned long long)order->slot,
              (unsigned long long)order->generation);
-    job->size = (struct mf_rec_resources){.vcpus = order->offering.vcpus, .memory_mib = order->offering.memory_mib,
+    job->size = (struct mf_rec_resources){.vcpus = order->offering.vcpus,
+                                          .memory_mib = order->offering.memory_mib,
                                           .disk_mib = order->offering.disk_mib};
 }
 
@@ -175,13 +185,16 @@ static mf_ms duration(struct mf_sim_node *node, struct mf_sim_job *job, const st
 void mf_sim_jobs_begin(struct mf_sim_node *node, const struct mf_worker_action *action)
 {
     struct mf_sim_job *job = mf_sim_alloc(sizeof(*job));
-    *job = (struct mf_sim_job){.event.fire = job_fires, .node = node, .kind = action->kind, .ask_id = action->ask_id,
+    *job = (struct mf_sim_job){.event.fire = job_fires,
+                               .node = node,
+                               .kind = action->kind,
+                               .ask_id = action->ask_id,
                                .ticket = action->list_ticket};
     mf_ms whole = duration(node, job, action);
     if (job->kind == MF_WORKER_CREATE || job->kind == MF_WORKER_DESTROY) {
         mf_sim_trace(node->world, node->name, "begins to %s %02x%02x%02x%02x",
-                     job->kind == MF_WORKER_CREATE ? "create" : "destroy", job->id.bytes[12], job->id.bytes[13],
-                     job->id.bytes[14], job->id.bytes[15]);
+                     job->kind == MF_WORKER_CREATE ? "create" : "destroy", job->id.bytes[12],
+                     job->id.bytes[13], job->id.bytes[14], job->id.bytes[15]);
         check_alone(node, job);
     }
     void *jobs = node->jobs;
@@ -225,7 +238,9 @@ static void note_fires(struct mf_sim_event *event)
         return;
     }
     if (node->core && node->life == note->life)
-        mf_sim_agent_feed(node, &(struct mf_worker_event){.kind = MF_WORKER_DIED, .id = note->id, .how = MF_DEATH_EXITED,
+        mf_sim_agent_feed(node, &(struct mf_worker_event){.kind = MF_WORKER_DIED,
+                                                          .id = note->id,
+                                                          .how = MF_DEATH_EXITED,
                                                           .text = mf_str("the hypervisor says so")});
     free(note);
 }
@@ -233,6 +248,7 @@ static void note_fires(struct mf_sim_event *event)
 void mf_sim_jobs_note_death(struct mf_sim_node *node, struct mf_uuid id, mf_ms delay_ms)
 {
     struct note *note = mf_sim_alloc(sizeof(*note));
-    *note = (struct note){.event = {.fire = note_fires, .drop = note_drop}, .node = node, .life = node->life, .id = id};
+    *note = (struct note){
+        .event = {.fire = note_fires, .drop = note_drop}, .node = node, .life = node->life, .id = id};
     mf_sim_after(node->world, &note->event, delay_ms);
 }

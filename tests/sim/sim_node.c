@@ -17,6 +17,7 @@ struct mf_sim_node *mf_sim_node_new(struct mf_sim_world *world, uint32_t index)
     self->index = index;
     snprintf(self->name, sizeof(self->name), "node-%u", index);
     snprintf(self->machine_id, sizeof(self->machine_id), "machine-%u", index);
+    self->silent_since = -1;
     boot(self);
     self->to_broker = self->to_monitor = mf_sim_faults_path(world->faults);
     mf_sim_hypervisor_init(&self->hypervisor, self, mf_sim_faults_capacity(world->faults));
@@ -110,8 +111,8 @@ void mf_sim_node_freeze(struct mf_sim_node *self, bool frozen)
 
 void mf_sim_node_cut(struct mf_sim_node *self, bool from_broker, bool from_monitor)
 {
-    mf_sim_trace(self->world, self->name, "is %s the broker, %s the monitor", from_broker ? "cut from" : "linked with",
-                 from_monitor ? "cut from" : "linked with");
+    mf_sim_trace(self->world, self->name, "is %s the broker, %s the monitor",
+                 from_broker ? "cut from" : "linked with", from_monitor ? "cut from" : "linked with");
     self->disturbed = self->world->now;
     mf_sim_path_cut(self->world, &self->to_broker, from_broker);
     mf_sim_path_cut(self->world, &self->to_monitor, from_monitor);
@@ -127,7 +128,17 @@ mf_ms mf_sim_node_hears_since(const struct mf_sim_node *self)
     return since > self->disturbed ? since : self->disturbed;
 }
 
-/* Who holds its pidfd tells it within milliseconds; the hypervisor's own event comes later, or is the only one. */
+void mf_sim_node_look(struct mf_sim_node *self)
+{
+    bool silent = !self->keeper.up || self->frozen || (self->to_broker.cut && self->to_monitor.cut);
+    if (!silent)
+        self->silent_since = -1;
+    else if (self->silent_since < 0 || self->silent_since < self->disturbed)
+        self->silent_since = self->world->now;
+}
+
+/* Who holds its pidfd tells it within milliseconds; the hypervisor's own event comes later, or is the only
+ * one. */
 void mf_sim_node_guest_died(struct mf_sim_node *self, struct mf_uuid id, bool watched)
 {
     if (watched)

@@ -1,5 +1,6 @@
-/* sim_node.h - one simulated hypervisor host: its guests, the keeper that pulses and reports deaths, and the agent's edge around the
- * real worker core. Each may die without the others: the agent alone, the worker (keeper and agent), all processes, the host. */
+/* sim_node.h - one simulated hypervisor host: its guests, the keeper that pulses and reports deaths, and the
+ * agent's edge around the real worker core. Each may die without the others: the agent alone, the worker
+ * (keeper and agent), all processes, the host. */
 #ifndef MF_SIM_NODE_H
 #define MF_SIM_NODE_H
 
@@ -29,7 +30,8 @@ struct mf_sim_node {
     char name[MF_NAME_MAX + 1], machine_id[65], boot_id[65];
     uint32_t boots;
     bool frozen;
-    mf_ms disturbed; /* the last time anything kept it from hearing the broker */
+    mf_ms disturbed;    /* the last time anything kept it from hearing the broker */
+    mf_ms silent_since; /* neither broker nor monitor hear anything of it since; -1 while they may */
     struct mf_sim_path to_broker, to_monitor;
     struct mf_sim_hypervisor hypervisor;
     struct mf_sim_keeper keeper;
@@ -53,10 +55,13 @@ void mf_sim_node_power_off(struct mf_sim_node *self);   /* the host; nobody is t
 void mf_sim_node_start(struct mf_sim_node *self);       /* the worker again, where it is down */
 void mf_sim_node_reboot(struct mf_sim_node *self);      /* as start, after a power-off: a new boot */
 void mf_sim_node_freeze(struct mf_sim_node *self, bool frozen);
-void mf_sim_node_cut(struct mf_sim_node *self, bool from_broker, bool from_monitor); /* or not: heals what is false */
+void mf_sim_node_cut(struct mf_sim_node *self, bool from_broker,
+                     bool from_monitor); /* or not: heals what is false */
 
 /* Since when the node hears the broker without a break; -1 if it does not. */
 mf_ms mf_sim_node_hears_since(const struct mf_sim_node *self);
+
+void mf_sim_node_look(struct mf_sim_node *self); /* keeps silent_since */
 
 /* A guest ended by itself. */
 void mf_sim_node_guest_died(struct mf_sim_node *self, struct mf_uuid id, bool watched);

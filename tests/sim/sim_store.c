@@ -1,4 +1,5 @@
-/* The broker's disk. What a crash may do to it: a commit that was under way is there or not, never by half. */
+/* The broker's disk. What a crash may do to it: a commit that was under way is there or not, never by half.
+ */
 #include "sim_store.h"
 #include "check.h"
 #include "map.h"
@@ -69,7 +70,8 @@ static void record_text(const char *id, const char *data, size_t len, char *arra
     mf_arena_free(&arena);
 }
 
-static bool fold_has(const struct mf_sim_fold *self, size_t hint, const char *id, const char *data, size_t len)
+static bool fold_has(const struct mf_sim_fold *self, size_t hint, const char *id, const char *data,
+                     size_t len)
 {
     for (size_t k = 0; k < self->n; k++) {
         size_t i = (hint + k) % self->n;
@@ -80,8 +82,8 @@ static bool fold_has(const struct mf_sim_fold *self, size_t hint, const char *id
     return false;
 }
 
-static bool fold_holds(const struct mf_sim_fold *a, const struct mf_sim_fold *b, const char *which, char *ret_text,
-                       size_t size)
+static bool fold_holds(const struct mf_sim_fold *a, const struct mf_sim_fold *b, const char *which,
+                       char *ret_text, size_t size)
 {
     for (size_t i = 0; i < b->n; i++) {
         if (fold_has(a, i, b->records[i].id, b->records[i].data, b->records[i].len))
@@ -97,7 +99,8 @@ static bool fold_holds(const struct mf_sim_fold *a, const struct mf_sim_fold *b,
 bool mf_sim_fold_equal(const struct mf_sim_fold *a, const struct mf_sim_fold *b, char *ret_text, size_t size)
 {
     char one[400] = "", two[400] = "";
-    bool forth = fold_holds(a, b, "second", one, sizeof(one)), back = fold_holds(b, a, "first", two, sizeof(two));
+    bool forth = fold_holds(a, b, "second", one, sizeof(one)),
+         back = fold_holds(b, a, "first", two, sizeof(two));
     if (!forth || !back)
         snprintf(ret_text, size, "%s%s%s", two, *one && *two ? "; " : "", one);
     else if (a->seq != b->seq)
@@ -142,7 +145,10 @@ static struct mf_sim_row *row_copy(const struct mf_broker_row *row)
     char *bytes = (char *)(copy + 1);
     memcpy(bytes, row->subject.ptr, row->subject.len);
     memcpy(bytes + row->subject.len, row->data.ptr, row->data.len);
-    *copy = (struct mf_sim_row){.seq = row->seq, .cause = row->cause, .time_ms = row->time_ms, .kind = row->kind,
+    *copy = (struct mf_sim_row){.seq = row->seq,
+                                .cause = row->cause,
+                                .time_ms = row->time_ms,
+                                .kind = row->kind,
                                 .subject = {bytes, row->subject.len},
                                 .data = {bytes + row->subject.len, row->data.len}};
     return copy;
@@ -243,7 +249,8 @@ void mf_sim_store_snapshot(struct mf_sim_store *self, struct mf_sim_fold *fold)
     mf_sim_fold_clear(&self->snapshot);
     self->snapshot = *fold;
     *fold = (struct mf_sim_fold){0};
-    uint64_t keep = mf_sim_below(self->world, 200), oldest = self->snapshot.seq > keep ? self->snapshot.seq - keep : 1;
+    uint64_t keep = mf_sim_below(self->world, 200),
+             oldest = self->snapshot.seq > keep ? self->snapshot.seq - keep : 1;
     if (oldest > self->oldest)
         self->oldest = oldest;
 }

@@ -1,5 +1,5 @@
-/* The trace: what happened, one line each, the last lines kept in a ring. Messages are told by walking the message table, so a new
- * field shows up by itself; heartbeats are left out, they would drown the rest. */
+/* The trace: what happened, one line each, the last lines kept in a ring. Messages are told by walking the
+ * message table, so a new field shows up by itself; heartbeats are left out, they would drown the rest. */
 #include "sim_trace.h"
 #include "world.h"
 #include <stdio.h>
@@ -75,7 +75,10 @@ static void put_field(struct text *text, const struct mf_field *field, const cha
 static bool empty(const struct mf_field *field, const char *at)
 {
     static const char zero[64];
-    size_t size = field->kind == MF_F_BOOL ? 1 : field->kind == MF_F_ENUM ? 4 : field->kind == MF_F_UUID ? 16 : 8;
+    size_t size = field->kind == MF_F_BOOL   ? 1
+                  : field->kind == MF_F_ENUM ? 4
+                  : field->kind == MF_F_UUID ? 16
+                                             : 8;
     if (field->kind == MF_F_STR || field->kind == MF_F_NAME)
         return ((const struct mf_str *)(const void *)at)->len == 0;
     if (field->kind == MF_F_RECORD)
@@ -90,7 +93,8 @@ void mf_sim_text_of(const struct mf_desc *desc, const void *what, char *array, s
     for (unsigned i = 0; i < desc->n_fields; i++) {
         const struct mf_field *field = &desc->fields[i];
         const char *at = (const char *)what + field->offset;
-        if (empty(field, at) || field->kind == MF_F_DIGEST || field->kind == MF_F_BIN || field->kind == MF_F_BLOB)
+        if (empty(field, at) || field->kind == MF_F_DIGEST || field->kind == MF_F_BIN ||
+            field->kind == MF_F_BLOB)
             continue;
         put(&text, "%s%s=", text.len ? " " : "", field->name);
         put_field(&text, field, at);
@@ -123,7 +127,8 @@ void mf_sim_trace_message(struct mf_sim_world *self, const char *from, const cha
         return;
     const struct mf_desc *desc = mf_kind_desc(message->kind);
     char text[300];
-    mf_sim_text_of(desc, &message->provision, text, sizeof(text)); /* every member of the union begins there */
+    mf_sim_text_of(desc, &message->provision, text,
+                   sizeof(text)); /* every member of the union begins there */
     mf_sim_trace(self, from, "-> %s %s %s", to, desc->wire, text);
 }
 

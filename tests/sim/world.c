@@ -1,4 +1,5 @@
-/* The clock and the dice of a simulated world, and its two phases: first faults, then healing, when liveness is demanded. */
+/* The clock and the dice of a simulated world, and its two phases: first faults, then healing, when liveness
+ * is demanded. */
 #include "world.h"
 #include "checks.h"
 #include "faults.h"
@@ -13,10 +14,10 @@
 #include <string.h>
 
 enum {
-    HEAL_LIMIT_MS = 240000,   /* I8: once faults stop, all is well within this */
-    QUIET_MS = 3000,          /* and stays well for this long */
-    LOOK_MS = 250,            /* how often the world looks whether it is well */
-    STEP_LIMIT = 4000000      /* more events than this is a livelock, not a life */
+    HEAL_LIMIT_MS = 240000, /* I8: once faults stop, all is well within this */
+    QUIET_MS = 3000,        /* and stays well for this long */
+    LOOK_MS = 250,          /* how often the world looks whether it is well */
+    STEP_LIMIT = 4000000    /* more events than this is a livelock, not a life */
 };
 
 void *mf_sim_alloc(size_t size)
@@ -201,7 +202,7 @@ bool mf_sim_world_run(struct mf_sim_world *self)
     if (!demand_liveness(self))
         return false;
     mf_sim_check_end(self);
-    mf_sim_trace(self, "world", "well: %llu rows, %llu events", (unsigned long long)mf_sim_model_seq(self->model),
-                 (unsigned long long)self->fired);
+    mf_sim_trace(self, "world", "well: %llu rows, %llu events",
+                 (unsigned long long)mf_sim_model_seq(self->model), (unsigned long long)self->fired);
     return !self->failed;
 }

@@ -1,5 +1,6 @@
-/* world.h - a world in virtual time: one clock, one heap of events, one seed, one trace. Everything that happens in a simulated
- * world is an event of its heap; nothing else moves. The same seed makes the same trace, byte for byte. */
+/* world.h - a world in virtual time: one clock, one heap of events, one seed, one trace. Everything that
+ * happens in a simulated world is an event of its heap; nothing else moves. The same seed makes the same
+ * trace, byte for byte. */
 #ifndef MF_SIM_WORLD_H
 #define MF_SIM_WORLD_H
 
@@ -13,7 +14,8 @@
 
 #define MF_SIM_OWNER(pointer, type, member) ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
 
-/* Something that will happen. Part of its owner's struct; a one-shot that was allocated has `drop` to free it when the world ends. */
+/* Something that will happen. Part of its owner's struct; a one-shot that was allocated has `drop` to free it
+ * when the world ends. */
 struct mf_sim_event {
     struct mf_timer timer;
     void (*fire)(struct mf_sim_event *self);
@@ -54,7 +56,8 @@ struct mf_sim_world {
     struct mf_sim_client **clients;
 };
 
-/* Make a world with all its parts, run it through faults, healing and the last checks. True if every invariant held. */
+/* Make a world with all its parts, run it through faults, healing and the last checks. True if every
+ * invariant held. */
 struct mf_sim_world *mf_sim_world_new(const struct mf_sim_options *options);
 void mf_sim_world_destroy(struct mf_sim_world **self);
 bool mf_sim_world_run(struct mf_sim_world *self);
@@ -73,14 +76,15 @@ bool mf_sim_chance(struct mf_sim_world *self, unsigned percent);
 /* One line of the trace; the last ones are kept for a failure. */
 void mf_sim_trace(struct mf_sim_world *self, const char *who, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
-void mf_sim_trace_message(struct mf_sim_world *self, const char *from, const char *to, const struct mf_message *message);
+void mf_sim_trace_message(struct mf_sim_world *self, const char *from, const char *to,
+                          const struct mf_message *message);
 void mf_sim_trace_tail(const struct mf_sim_world *self);
 
 /* The invariant is broken: remember the first one, the world stops. */
 void mf_sim_fail(struct mf_sim_world *self, const char *invariant, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-void *mf_sim_alloc(size_t size);                                           /* zeroed */
+void *mf_sim_alloc(size_t size);                                         /* zeroed */
 void mf_sim_grow(void **array, size_t n, size_t *cap, size_t item_size); /* room for one more */
 
 #endif

@@ -72,7 +72,7 @@ static void shows_rows_with_every_key(void **state)
                                       .cause = 9};
     expect(mf_json_struct(&mf_rec_instance_row_desc, &row),
            "{\"id\":\"" ID_TEXT "\",\"group\":\"web\",\"slot\":3,\"generation\":1,\"state\":\"pending\","
-                                "\"node\":null,\"image\":\"tiny\","
+           "\"node\":null,\"image\":\"tiny\","
            "\"offering\":\"small\",\"created_ms\":5,\"running_ms\":null,\"cause\":9,\"reason\":null,"
            "\"current\":false}");
 }

@@ -35,7 +35,9 @@ static int end(void **state)
 static void open_client(struct client *self, int type, const struct mf_key *key)
 {
     self->context = zmq_ctx_new();
-    assert_int_equal(mf_bus_connect(self->context, type, server.endpoint, key, "client-links", &self->socket, &self->links, error), 0);
+    assert_int_equal(mf_bus_connect(self->context, type, server.endpoint, key, "client-links", &self->socket,
+                                    &self->links, error),
+                     0);
 }
 
 static void close_client(struct client *self)
@@ -260,9 +262,11 @@ static void test_bad_endpoints_say_how_they_look(void **state)
     fixture_key(MF_ROLE_CLIENT, "ann", &key);
     assert_true(mf_bus_connect(context, ZMQ_DEALER, "127.0.0.1:5", &key, NULL, &socket, NULL, error) < 0);
     assert_non_null(strstr(error, "tcp://HOST:PORT"));
-    assert_true(mf_bus_connect(context, ZMQ_DEALER, "carrier://pigeon", &key, NULL, &socket, NULL, error) < 0);
-    assert_int_equal(mf_bus_connect(context, ZMQ_DEALER, "tcp://127.0.0.1:5", &keyless, NULL, &socket, NULL, error),
-                     -EINVAL);
+    assert_true(mf_bus_connect(context, ZMQ_DEALER, "carrier://pigeon", &key, NULL, &socket, NULL, error) <
+                0);
+    assert_int_equal(
+        mf_bus_connect(context, ZMQ_DEALER, "tcp://127.0.0.1:5", &keyless, NULL, &socket, NULL, error),
+        -EINVAL);
     assert_null(socket);
     zmq_ctx_term(context);
 }

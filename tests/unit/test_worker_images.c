@@ -1,4 +1,5 @@
-/* Image files are hostile until checked: missing, empty, of another kind, changed, or leading out of the root. */
+/* Image files are hostile until checked: missing, empty, of another kind, changed, or leading out of the
+ * root. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -49,8 +50,12 @@ static int setup(void **state)
     put(world->root, "vmlinuz", kernel, sizeof kernel);
     put(world->root, "initrd", initrd, sizeof initrd);
     assert_int_equal(mf_images_open(world->root, &world->images, error), 0);
-    world->image = (struct mf_rec_image){.name = mf_str("tiny"), .kernel = mf_str("vmlinuz"), .initrd = mf_str("initrd"), .cmdline = mf_str("quiet"),
-                                         .kernel_sha256 = sha256(kernel, sizeof kernel), .initrd_sha256 = sha256(initrd, sizeof initrd)};
+    world->image = (struct mf_rec_image){.name = mf_str("tiny"),
+                                         .kernel = mf_str("vmlinuz"),
+                                         .initrd = mf_str("initrd"),
+                                         .cmdline = mf_str("quiet"),
+                                         .kernel_sha256 = sha256(kernel, sizeof kernel),
+                                         .initrd_sha256 = sha256(initrd, sizeof initrd)};
     *state = world;
     return 0;
 }
@@ -173,8 +178,15 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-        TEST(good_image), TEST(missing), TEST(empty), TEST(truncated), TEST(changed_after_it_was_known), TEST(of_another_kind), TEST(html_for_an_initrd),
-        TEST(ways_out_of_the_root), cmocka_unit_test(no_root),
+        TEST(good_image),
+        TEST(missing),
+        TEST(empty),
+        TEST(truncated),
+        TEST(changed_after_it_was_known),
+        TEST(of_another_kind),
+        TEST(html_for_an_initrd),
+        TEST(ways_out_of_the_root),
+        cmocka_unit_test(no_root),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

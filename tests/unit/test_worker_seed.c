@@ -1,4 +1,5 @@
-/* The seed that a guest reads: a real ISO with a real genisoimage, its meta-data safe whatever the labels hold, its mode 0600. */
+/* The seed that a guest reads: a real ISO with a real genisoimage, its meta-data safe whatever the labels
+ * hold, its mode 0600. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -18,7 +19,11 @@ static struct mf_label labels[] = {{{"tier", 4}, {"fro\"nt\n- x", 10}}};
 
 static struct mf_msg_order_create order(void)
 {
-    struct mf_msg_order_create order = {.tenant = mf_str("default"), .group = mf_str("web"), .slot = 3, .generation = 2, .labels = {labels, 1}};
+    struct mf_msg_order_create order = {.tenant = mf_str("default"),
+                                        .group = mf_str("web"),
+                                        .slot = 3,
+                                        .generation = 2,
+                                        .labels = {labels, 1}};
     assert_true(mf_uuid_parse("01890a5d-ac96-774b-bcce-b302099a8057", 36, &order.id));
     order.replaces = order.id;
     order.user_data.bytes = mf_str("#!/bin/sh\necho a-secret\n");
@@ -79,6 +84,8 @@ static void no_directory(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(meta_data_is_one_document), cmocka_unit_test(an_iso_and_nothing_else), cmocka_unit_test(no_directory)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(meta_data_is_one_document),
+                                       cmocka_unit_test(an_iso_and_nothing_else),
+                                       cmocka_unit_test(no_directory)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

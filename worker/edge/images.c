@@ -90,11 +90,13 @@ static int digest_fd(int fd, struct mf_digest *ret_sha256)
 
 static bool same_file(const struct digested *known, const struct stat *st)
 {
-    return known->used && known->device == st->st_dev && known->inode == st->st_ino && known->size == st->st_size &&
-           known->changed.tv_sec == st->st_ctim.tv_sec && known->changed.tv_nsec == st->st_ctim.tv_nsec;
+    return known->used && known->device == st->st_dev && known->inode == st->st_ino &&
+           known->size == st->st_size && known->changed.tv_sec == st->st_ctim.tv_sec &&
+           known->changed.tv_nsec == st->st_ctim.tv_nsec;
 }
 
-/* Under the lock. The identity is taken before reading: a file that changes meanwhile is read again next time. */
+/* Under the lock. The identity is taken before reading: a file that changes meanwhile is read again next
+ * time. */
 static int digest_of(struct mf_images *self, int fd, const struct stat *st, struct mf_digest *ret_sha256)
 {
     struct digested *slot = &self->known[0];
@@ -109,7 +111,8 @@ static int digest_of(struct mf_images *self, int fd, const struct stat *st, stru
     }
     int result = digest_fd(fd, ret_sha256);
     if (result == 0)
-        *slot = (struct digested){st->st_dev, st->st_ino, st->st_size, st->st_ctim, *ret_sha256, ++self->uses};
+        *slot =
+            (struct digested){st->st_dev, st->st_ino, st->st_size, st->st_ctim, *ret_sha256, ++self->uses};
     return result;
 }
 
@@ -124,7 +127,13 @@ static bool looks_like_initrd(int fd)
     static const struct {
         const char *bytes;
         size_t n;
-    } magics[] = {{"\x1f\x8b", 2}, {"\x28\xb5\x2f\xfd", 4}, {"\xfd\x37\x7a\x58\x5a", 5}, {"\x02\x21\x4c\x18", 4}, {"BZh", 3}, {"070701", 6}, {"070702", 6}};
+    } magics[] = {{"\x1f\x8b", 2},
+                  {"\x28\xb5\x2f\xfd", 4},
+                  {"\xfd\x37\x7a\x58\x5a", 5},
+                  {"\x02\x21\x4c\x18", 4},
+                  {"BZh", 3},
+                  {"070701", 6},
+                  {"070702", 6}};
     char head[6] = {0};
     if (pread(fd, head, sizeof head, 0) < 2)
         return false;
@@ -134,7 +143,8 @@ static bool looks_like_initrd(int fd)
     return false;
 }
 
-static int check_open_file(struct mf_images *self, int fd, const char *what, const char *path, struct mf_digest wanted, char error[400])
+static int check_open_file(struct mf_images *self, int fd, const char *what, const char *path,
+                           struct mf_digest wanted, char error[400])
 {
     struct stat st;
     if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
@@ -148,7 +158,7 @@ static int check_open_file(struct mf_images *self, int fd, const char *what, con
     bool kernel = strcmp(what, "kernel") == 0;
     if (kernel ? !looks_like_kernel(fd) : !looks_like_initrd(fd)) {
         mf_str_format(error, 400, "%s below %s is not %s", path, self->root,
-                 kernel ? "a Linux kernel (bzImage)" : "an initrd (gzip, zstd, xz, lz4, bzip2 or cpio)");
+                      kernel ? "a Linux kernel (bzImage)" : "an initrd (gzip, zstd, xz, lz4, bzip2 or cpio)");
         return -EINVAL;
     }
     struct mf_digest is;
@@ -159,20 +169,25 @@ static int check_open_file(struct mf_images *self, int fd, const char *what, con
     }
     if (!mf_digest_eq(is, wanted)) {
         char is_text[MF_DIGEST_TEXT], wanted_text[MF_DIGEST_TEXT];
-        mf_str_format(error, 400, "%s %s below %s: digest is %.16s..., should be %.16s...; the file was changed or cut short, copy it again", what, path,
-                 self->root, mf_digest_text(is, is_text), mf_digest_text(wanted, wanted_text));
+        mf_str_format(error, 400,
+                      "%s %s below %s: digest is %.16s..., should be %.16s...; the file was changed or cut "
+                      "short, copy it again",
+                      what, path, self->root, mf_digest_text(is, is_text),
+                      mf_digest_text(wanted, wanted_text));
         return -EINVAL;
     }
     return 0;
 }
 
-static int check_file(struct mf_images *self, const char *what, struct mf_str path, struct mf_digest wanted, char ret_path[4096], char error[400])
+static int check_file(struct mf_images *self, const char *what, struct mf_str path, struct mf_digest wanted,
+                      char ret_path[4096], char error[400])
 {
     char relative[256];
     mf_str_format(relative, sizeof relative, "%.*s", (int)path.len, path.ptr);
     int fd = strlen(relative) == path.len ? open_beneath(self->root_fd, relative) : (errno = EINVAL, -1);
     if (fd < 0) {
-        mf_str_format(error, 400, "%s %s below %s: %s", what, relative, self->root, errno == EXDEV ? "leads out of the image root" : strerror(errno));
+        mf_str_format(error, 400, "%s %s below %s: %s", what, relative, self->root,
+                      errno == EXDEV ? "leads out of the image root" : strerror(errno));
         return -EINVAL;
     }
     pthread_mutex_lock(&self->lock);
@@ -183,7 +198,8 @@ static int check_file(struct mf_images *self, const char *what, struct mf_str pa
     return result;
 }
 
-int mf_images_check(struct mf_images *self, const struct mf_rec_image *image, struct mf_image_files *ret_files, char error[512])
+int mf_images_check(struct mf_images *self, const struct mf_rec_image *image,
+                    struct mf_image_files *ret_files, char error[512])
 {
     MF_MAGIC(self, MF_IMAGES_MAGIC);
     char why[400];

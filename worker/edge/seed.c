@@ -43,9 +43,12 @@ void mf_seed_meta_data(const struct mf_msg_order_create *order, const char *node
     say(buf, "instance-id: %s\n", mf_uuid_text(order->id, id));
     /* a host name's label has at most 63 bytes: the slot must not be what is cut */
     say(buf, "local-hostname: %.*s-%u\n", group > 57 ? 57 : group, order->group.ptr, (unsigned)order->slot);
-    say(buf, "mayfly:\n  name: \"%.*s/%u#%llu\"\n", group, order->group.ptr, (unsigned)order->slot, (unsigned long long)order->generation);
-    say(buf, "  tenant: %.*s\n  group: %.*s\n", (int)order->tenant.len, order->tenant.ptr, group, order->group.ptr);
-    say(buf, "  slot: %u\n  generation: %llu\n  node: %s\n", (unsigned)order->slot, (unsigned long long)order->generation, node);
+    say(buf, "mayfly:\n  name: \"%.*s/%u#%llu\"\n", group, order->group.ptr, (unsigned)order->slot,
+        (unsigned long long)order->generation);
+    say(buf, "  tenant: %.*s\n  group: %.*s\n", (int)order->tenant.len, order->tenant.ptr, group,
+        order->group.ptr);
+    say(buf, "  slot: %u\n  generation: %llu\n  node: %s\n", (unsigned)order->slot,
+        (unsigned long long)order->generation, node);
     if (!mf_uuid_is_zero(order->replaces))
         say(buf, "  replaces: %s\n", mf_uuid_text(order->replaces, id));
     if (order->labels.n)
@@ -79,12 +82,14 @@ static int pack(const char *iso, const char *meta_data, const char *user_data, c
     char map_meta[4200], map_user[4200], said[256];
     snprintf(map_meta, sizeof map_meta, "meta-data=%s", meta_data);
     snprintf(map_user, sizeof map_user, "user-data=%s", user_data);
-    const char *argv[] = {"genisoimage", "-quiet", "-output", iso, "-volid", "cidata", "-joliet", "-rock", "-graft-points", map_meta, map_user, NULL};
+    const char *argv[] = {"genisoimage", "-quiet", "-output",       iso,      "-volid", "cidata",
+                          "-joliet",     "-rock",  "-graft-points", map_meta, map_user, NULL};
     int status;
     int result = mf_process_run(argv, 30000, &status, said, sizeof said);
     if (result == 0 && status == 0)
         return 0;
-    snprintf(error, 512, "seed: genisoimage: %s%s", result < 0 ? strerror(-result) : said, result == -ENOENT ? "; install genisoimage" : "");
+    snprintf(error, 512, "seed: genisoimage: %s%s", result < 0 ? strerror(-result) : said,
+             result == -ENOENT ? "; install genisoimage" : "");
     return result < 0 ? result : -EIO;
 }
 
