@@ -25,8 +25,8 @@ show() { sed 's/^/             /'; }
 
 say "Installing what is missing and building (the first time takes a few minutes)"
 deploy/packages.sh build run
-build=build/release
-cmake --preset release >/dev/null
+build=build/quickstart
+cmake --preset release -B "$build" -DMAYFLY_TESTS=OFF >/dev/null
 cmake --build "$build" >"$build/quickstart-build.log" 2>&1 || { tail -n 30 "$build/quickstart-build.log" >&2; exit 1; }
 PATH=$PWD/$build/bin:$PATH
 images=$PWD/$build/images
@@ -113,7 +113,7 @@ mayfly dev down --state "$state" 2>&1 | show
 left=0
 for line in /proc/[0-9]*/cmdline; do
     case "$line" in "/proc/$$/cmdline") continue ;; esac
-    case "$(tr '\0' ' ' <"$line" 2>/dev/null || true)" in *"$state"*) left=$((left + 1)) ;; esac
+    case "$({ tr '\0' ' ' <"$line"; } 2>/dev/null || true)" in *"$state"*) left=$((left + 1)) ;; esac
 done
 say "Processes left that belong to it: $left"
 [ "$left" = 0 ] || { echo "quickstart: something was left running" >&2; exit 1; }

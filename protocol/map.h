@@ -3,7 +3,10 @@
  * Keys are copied in; values stay the caller's and are never NULL. The order of mf_map_next is the order of
  * insertion, kept through removals, so that a core that walks a map does the same thing every time it is fed
  * the same events. Open addressing with backward-shift deletion over a dense table of entries; load at most
- * 3/4. */
+ * 3/4.
+ *
+ * The hash is FNV-1a without a seed, so that a run repeats exactly. Whoever may choose keys (the name of a
+ * group: a holder of a key of ours) could choose names that collide, and make look-ups among them slow. */
 #ifndef MF_MAP_H
 #define MF_MAP_H
 

@@ -322,11 +322,6 @@ uint64_t mf_broker_term(const struct mf_broker *b)
     return b->term;
 }
 
-struct mf_uuid mf_broker_cluster_id(const struct mf_broker *b)
-{
-    return b->cluster_id;
-}
-
 bool mf_broker_next_instance(const struct mf_broker *b, size_t *cursor,
                              struct mf_broker_instance_view *ret_view)
 {
@@ -334,6 +329,7 @@ bool mf_broker_next_instance(const struct mf_broker *b, size_t *cursor,
 
     if (!mf_map_next(b->instances, cursor, (void **)&inst))
         return false;
+    MF_CHECK(inst->node || inst->state != MF_INSTANCE_STATE_RUNNING);
     *ret_view = (struct mf_broker_instance_view){
         .id = inst->id,
         .group_id = mf_group_of(inst)->id,

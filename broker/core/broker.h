@@ -123,7 +123,6 @@ void mf_broker_describe(const struct mf_broker *self, struct mf_buf *buf);
 uint64_t mf_broker_seq(const struct mf_broker *self);       /* newest row made */
 uint64_t mf_broker_committed(const struct mf_broker *self); /* newest row known durable */
 uint64_t mf_broker_term(const struct mf_broker *self);
-struct mf_uuid mf_broker_cluster_id(const struct mf_broker *self);
 /* Walk instances (gone ones are forgotten) for checkers: returns false at the end. *cursor starts at 0. */
 struct mf_broker_instance_view {
     struct mf_uuid id, group_id;

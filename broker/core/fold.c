@@ -62,10 +62,11 @@ static int ask_group(struct mf_broker *b, struct mf_uuid id, enum mf_group_event
     const char *why;
 
     if (!group)
-        return bad(text, "%s of a group that does not exist", mf_life_group.event_names[event]);
+        return bad(text, "%s of a group that does not exist", mf_life_group.event_names[event]), -EINVAL;
     if (!mf_life_move(&mf_life_group, group->state, event, ret_next, &why))
         return bad(text, "%s of %.*s, which is %s: %s", mf_life_group.event_names[event],
-                   MF_STR_ARG(group->name), mf_group_state_word(group->state), why);
+                   MF_STR_ARG(group->name), mf_group_state_word(group->state), why),
+               -EINVAL;
     *ret_group = group;
     return 0;
 }

@@ -29,11 +29,13 @@ static int ask_instance(struct mf_broker *b, struct mf_uuid id, enum mf_instance
 
     if (!inst)
         return bad(text, "%s of instance %s, which does not exist", mf_life_instance.event_names[event],
-                   mf_uuid_text(id, uuid));
+                   mf_uuid_text(id, uuid)),
+               -EINVAL;
     if (!mf_life_move(&mf_life_instance, inst->state, event, ret_next, &why)) {
         struct mf_str view = mf_subject_instance(inst, subject);
         return bad(text, "%s of %.*s, which is %s: %s", mf_life_instance.event_names[event], MF_STR_ARG(view),
-                   mf_instance_state_word(inst->state), why);
+                   mf_instance_state_word(inst->state), why),
+               -EINVAL;
     }
     *ret_inst = inst;
     return 0;

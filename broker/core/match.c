@@ -5,7 +5,6 @@
 #include "nodes.h"
 #include "orders.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,12 +24,21 @@ static void match_running(struct mf_broker *b, struct mf_instance *inst, bool re
     mf_heal_died(b, inst, cause, rebooted ? MF_DEATH_HOST_REBOOT : MF_DEATH_ABSENT, (struct mf_str){NULL, 0});
 }
 
+/* It came back with less room than what is recorded on it claims. */
+static bool is_overfull(const struct mf_node *node)
+{
+    return node->used.vcpus > node->capacity.vcpus || node->used.memory_mib > node->capacity.memory_mib ||
+           node->used.disk_mib > node->capacity.disk_mib;
+}
+
 static void match_placed(struct mf_broker *b, struct mf_instance *inst, uint64_t cause)
 {
     if (inst->listed == MF_GUEST_STATE_RUNNING) {
         mf_heal_running(b, inst, 0);
     } else if (inst->listed && inst->listed != MF_GUEST_STATE_CREATING) {
         mf_heal_destroy(b, inst, cause, "found stopped", 0);
+    } else if (!inst->listed && is_overfull(inst->node)) { /* not begun: another node may take it */
+        mf_heal_died(b, inst, cause, MF_DEATH_ABSENT, (struct mf_str){NULL, 0});
     } else {
         mf_row_placed(b, inst, inst->node, cause);
         mf_order_open(b, inst);
@@ -114,24 +122,43 @@ void mf_node_match(struct mf_broker *b, struct mf_node *node, struct mf_guests g
     mf_node_claims(b, node, guests, cause);
 }
 
-/* "group/slot#generation" or "tenant/group/slot#generation" */
+/* Digits up to `stop` (0: the end), no more than fit; NULL if there is anything else. */
+static const char *parse_number(const char *at, char stop, uint64_t max, uint64_t *ret_number)
+{
+    uint64_t number = 0;
+
+    if (*at < '0' || *at > '9')
+        return NULL;
+    for (; *at >= '0' && *at <= '9'; at++) {
+        if (number > (max - (uint64_t)(*at - '0')) / 10)
+            return NULL;
+        number = number * 10 + (uint64_t)(*at - '0');
+    }
+    *ret_number = number;
+    return *at == stop ? at + (stop != 0) : NULL;
+}
+
+/* "group/slot#generation" or "tenant/group/slot#generation". A name that is nearly one claims nothing. */
 static bool parse_claim(struct mf_str name, struct mf_claim *ret_claim)
 {
-    char text[256], group[64], more[64];
-    unsigned slot;
-    unsigned long long generation;
-    int end = 0;
+    char text[256], *slash, *group;
+    const char *at;
+    uint64_t slot, generation;
 
     mf_str_format(text, sizeof(text), "%.*s", MF_STR_ARG(name));
-    if (sscanf(text, "%63[a-z0-9-]/%u#%llu%n", group, &slot, &generation, &end) != 3 || text[end]) {
-        end = 0;
-        if (sscanf(text, "%63[a-z0-9-]/%63[a-z0-9-]/%u#%llu%n", more, group, &slot, &generation, &end) != 4 ||
-            text[end])
-            return false;
-    }
-    mf_str_format(ret_claim->group, sizeof(ret_claim->group), "%s", group);
-    ret_claim->slot = slot;
-    return slot < MF_SLOTS_MAX;
+    slash = strrchr(text, '/');
+    at = slash ? parse_number(slash + 1, '#', MF_SLOTS_MAX - 1, &slot) : NULL;
+    if (!at || !parse_number(at, 0, UINT64_MAX, &generation))
+        return false;
+    *slash = 0;
+    group = strchr(text, '/');
+    if (group)
+        *group++ = 0;
+    if ((group && !mf_name_valid(mf_str(group))) || !mf_name_valid(mf_str(text)))
+        return false;
+    mf_str_format(ret_claim->group, sizeof(ret_claim->group), "%s", group ? group : text);
+    ret_claim->slot = (uint32_t)slot;
+    return true;
 }
 
 static void add_claim(struct mf_broker *b, struct mf_node *node, const struct mf_rec_guest *guest)
@@ -154,7 +181,7 @@ void mf_node_claims(struct mf_broker *b, struct mf_node *node, struct mf_guests 
     if (node->n_claims)
         b->room++; /* perhaps they are fewer now */
     b->n_claims -= node->n_claims;
-    node->n_claims = 0;
+    node->n_claims = node->n_unknown = 0;
     free(node->claims);
     node->claims = mf_calloc((guests.n + 1) * sizeof(*node->claims));
     for (uint32_t i = 0; i < guests.n; i++) {
@@ -162,6 +189,7 @@ void mf_node_claims(struct mf_broker *b, struct mf_node *node, struct mf_guests 
         const struct mf_instance *inst = mf_instance_find(b, guest->id);
         if ((inst && inst->node == node) || guest->state == MF_GUEST_STATE_DESTROYING)
             continue;
+        node->n_unknown++;
         if (cause)
             mf_row_domain_unknown(b, node, cause, guest);
         add_claim(b, node, guest);

@@ -135,22 +135,62 @@ void mf_monitor_peer_gone(struct mf_broker *b, uint64_t peer)
 
 /* ------------------------------------------------------------------ what they say */
 
+/* HOST:PORT, as every keeper will be told it. Whether the host can be found is for the keepers to see. */
+static bool is_address(struct mf_str s)
+{
+    uint32_t colon = s.len, port = 0;
+
+    while (colon > 0 && s.ptr[colon - 1] != ':')
+        colon--;
+    if (colon < 2 || s.len - colon < 1 || s.len - colon > 5)
+        return false;
+    for (uint32_t i = colon; i < s.len; i++) {
+        if (s.ptr[i] < '0' || s.ptr[i] > '9')
+            return false;
+        port = port * 10 + (uint32_t)(s.ptr[i] - '0');
+    }
+    for (uint32_t i = 0; i < colon - 1; i++)
+        if (s.ptr[i] <= ' ' || s.ptr[i] > '~' || (s.ptr[i] == ':' && s.ptr[0] != '['))
+            return false;
+    return port > 0 && port <= 65535 && (s.ptr[0] != '[' || s.ptr[colon - 2] == ']');
+}
+
+/* Two that take each other's session in turn would both be deaf: a hello forgets what was heard. */
+static bool may_begin(struct mf_broker *b, const struct mf_monitor *monitor, const struct mf_peer *peer,
+                      const struct mf_msg_monitor_hello *hello)
+{
+    const struct mf_str nobody = {NULL, 0};
+
+    if (!is_address(hello->pulse_address))
+        mf_send_error_now(b, peer->handle, nobody, MF_E_INVALID,
+                          "monitor-hello.pulse_address: is not HOST:PORT with a port from 1 to 65535, as "
+                          "keepers can reach it");
+    else if (!monitor && b->n_monitors >= MF_MONITORS_MAX)
+        mf_send_error_now(b, peer->handle, nobody, MF_E_UNSUPPORTED,
+                          "there are 16 monitors already, and no more are supported");
+    else if (monitor && monitor->peer && monitor->peer != peer->handle && monitor->heard)
+        mf_send_error_now(b, peer->handle, nobody, MF_E_UNAVAILABLE,
+                          "a monitor with this key is connected and heard; stop one of them, or give each a "
+                          "key of its own");
+    else
+        return true;
+    return false;
+}
+
 static void on_hello(struct mf_broker *b, const struct mf_peer *peer,
                      const struct mf_msg_monitor_hello *hello)
 {
     struct mf_monitor *monitor = mf_monitor_find(b, peer->name);
     char address[sizeof(monitor->address)];
 
-    if (!monitor && b->n_monitors < MF_MONITORS_MAX) {
+    if (!may_begin(b, monitor, peer, hello))
+        return;
+    if (!monitor) {
         struct mf_monitor fresh = {0};
         mf_str_format(fresh.name, sizeof(fresh.name), "%.*s", MF_STR_ARG(peer->name));
         mf_row_monitor(b, &fresh, true, 0);
         monitor = mf_monitor_find(b, peer->name);
-    }
-    if (!monitor) {
-        mf_send_error_now(b, peer->handle, (struct mf_str){NULL, 0}, MF_E_UNSUPPORTED,
-                          "there are 16 monitors already, and no more are supported");
-        return;
+        MF_CHECK(monitor);
     }
     monitor->peer = peer->handle;
     heard(b, monitor);

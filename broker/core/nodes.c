@@ -13,6 +13,24 @@
 
 /* ------------------------------------------------------------------ hello */
 
+enum {
+    TERM_STEP_MAX = 1000000, /* a term rises by one a reign: what is further ahead was never ours */
+    HELLO_MS = 500,          /* what a hello costs its node, and so do as many unknown domains as below */
+    UNKNOWN_PER_HELLO = 16,
+    HELLO_DEBT_MS = 10000, /* so that 20 may come at once, as after a storm of restarts */
+    REFUSED_MS = 10000,    /* the same for rows that tell of refused workers, all workers together */
+    REFUSED_DEBT_MS = 320000
+};
+
+/* Paces what costs rows of the log: true, and the cost is taken, unless the debt is too deep already. */
+static bool afford(const struct mf_broker *b, mf_ms *paid_until, mf_ms cost, mf_ms debt_max)
+{
+    if (*paid_until > b->now + debt_max)
+        return false;
+    *paid_until = (*paid_until > b->now ? *paid_until : b->now) + cost;
+    return true;
+}
+
 static void refuse(struct mf_broker *b, const struct mf_peer *peer, struct mf_node *node,
                    const struct mf_msg_hello *hello, enum mf_errcode code, const char *reason)
 {
@@ -25,7 +43,7 @@ static void refuse(struct mf_broker *b, const struct mf_peer *peer, struct mf_no
 
     for (size_t i = 0; i < sizeof(b->refused) / sizeof(*b->refused) && !said; i++)
         said = b->refused[i] == hash;
-    if (!said) {
+    if (!said && afford(b, &b->refused_paid, REFUSED_MS, REFUSED_DEBT_MS)) {
         mf_row_node_refused(b, peer->name, hello->machine_id, reason);
         if (node)
             node->refused_hash = hash;
@@ -46,17 +64,18 @@ static bool acceptable(struct mf_broker *b, const struct mf_peer *peer, struct m
                "broker");
         return false;
     }
-    if (hello->term_seen > UINT64_MAX / 2) {
-        refuse(b, peer, node, hello, MF_E_INVALID, "term_seen is out of any sensible range");
+    if (hello->term_seen > b->term && hello->term_seen - b->term > TERM_STEP_MAX) {
+        refuse(b, peer, node, hello, MF_E_INVALID,
+               "hello.term_seen is further ahead than any term of this cluster can be; clear this worker's "
+               "state");
         return false;
     }
     if (!node)
         return true;
     if (!mf_str_eq(node->machine_id, hello->machine_id)) {
-        mf_str_format(
-            text, sizeof(text),
-            "node %.*s is known as another machine; run `mayfly node forget %.*s` if it was replaced",
-            MF_STR_ARG(node->name), MF_STR_ARG(node->name));
+        mf_str_format(text, sizeof(text),
+                      "node %.*s is known as another machine; give this one a name and a key of its own",
+                      MF_STR_ARG(node->name));
         refuse(b, peer, node, hello, MF_E_FORBIDDEN, text);
         return false;
     }
@@ -133,6 +152,11 @@ void mf_node_hello(struct mf_broker *b, const struct mf_peer *peer, const struct
 
     if (!acceptable(b, peer, node, hello) || answered(b, peer, node, hello))
         return;
+    if (node && !afford(b, &node->hello_paid, HELLO_MS, HELLO_DEBT_MS)) {
+        mf_send_error_now(b, peer->handle, (struct mf_str){NULL, 0}, MF_E_UNAVAILABLE,
+                          "this node said hello too often lately; say it again in a while");
+        return;
+    }
     if (hello->term_seen > b->term)
         raise_term(b, peer->name, hello->term_seen);
     rebooted = node && !mf_str_eq(node->boot_id, hello->boot_id);
@@ -146,6 +170,7 @@ void mf_node_hello(struct mf_broker *b, const struct mf_peer *peer, const struct
     node->matching = true; /* not ready before all of its inventory is looked at */
     mf_node_match(b, node, (struct mf_guests){hello->guests.items, hello->guests.n}, rebooted, cause);
     node->matching = false;
+    node->hello_paid += (mf_ms)node->n_unknown / UNKNOWN_PER_HELLO * HELLO_MS;
     mf_node_try_ready(b, node);
     mf_orders_session(b, node);
     mf_monitor_node_changed(b, node);

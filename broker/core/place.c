@@ -14,7 +14,7 @@
 
 enum { PASS_EVERY_MS = 20, PASS_FREELY = 64, SCALE = 1000000, NEAR = SCALE / 100 };
 
-enum blocked { FITS, AWAY, JOINING, SUSPECT, FAILED, CLASS, LABELS, VCPUS, MEMORY, DISK, N_BLOCKED };
+enum blocked { FITS, AWAY, JOINING, SUSPECT, FAILED, CLASS, LABELS, FULL, VCPUS, MEMORY, DISK, N_BLOCKED };
 
 static bool has_labels(const struct mf_node *node, const struct mf_labels *require)
 {
@@ -50,6 +50,8 @@ static enum blocked blocked(const struct mf_node *node, const struct mf_group *g
         return CLASS;
     if (group->require.n && !has_labels(node, &group->require))
         return LABELS;
+    if (node->n_instances >= MF_NODE_INSTANCES_MAX)
+        return FULL;
     if (!room(node->capacity.memory_mib, node->used.memory_mib, o->memory_mib))
         return MEMORY;
     if (!room(node->capacity.vcpus, node->used.vcpus, o->vcpus))
@@ -220,8 +222,9 @@ void mf_place_pass(struct mf_broker *b)
 
 struct mf_str mf_place_reason(const struct mf_broker *b, const struct mf_slot *slot, char text[256])
 {
-    static const char *const words[N_BLOCKED] = {"could take it", "away",   "joining", "suspect", "failed",
-                                                 "class",         "labels", "vcpus",   "memory",  "disk"};
+    static const char *const words[N_BLOCKED] = {"could take it", "away",   "joining", "suspect",
+                                                 "failed",        "class",  "labels",  "full",
+                                                 "vcpus",         "memory", "disk"};
     size_t counts[N_BLOCKED] = {0}, at;
     const struct mf_node *claimant;
     const char *comma = ":";

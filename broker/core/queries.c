@@ -2,6 +2,7 @@
  * where the next begins; a cursor is a place in the order, not a position, so that a list that changes
  * meanwhile misses and repeats nothing that stays. */
 #include "queries.h"
+#include "check.h"
 #include "out.h"
 #include "place.h"
 #include "requests.h"
@@ -104,10 +105,11 @@ static bool parse_place(struct mf_str after, struct place_in_list *ret, char gro
     char text[256], uuid[MF_UUID_TEXT];
     unsigned long long generation;
     unsigned slot;
+    int end = 0;
 
     mf_str_format(text, sizeof(text), "%.*s", MF_STR_ARG(after));
-    if (sscanf(text, "%63[a-z0-9-]/%36[0-9a-fA-F-]/%u#%llu", group, uuid, &slot, &generation) != 4 ||
-        !mf_uuid_parse(uuid, strlen(uuid), &ret->group_id))
+    if (sscanf(text, "%63[a-z0-9-]/%36[0-9a-fA-F-]/%u#%llu%n", group, uuid, &slot, &generation, &end) != 4 ||
+        text[end] || !mf_uuid_parse(uuid, strlen(uuid), &ret->group_id))
         return false;
     ret->group = mf_str(group);
     ret->slot = slot;
@@ -179,13 +181,16 @@ static void show_group(struct page *page, const struct mf_group *group, uint32_t
     }
 }
 
-static void show_from(struct page *page, const struct mf_msg_list_instances *q)
+/* False if `after` is no answer's next. */
+static bool show_from(struct page *page, const struct mf_msg_list_instances *q)
 {
     struct mf_broker *b = page->b;
     struct place_in_list after = {.group = q->group};
     char name[64];
     bool inside = parse_place(q->after, &after, name);
 
+    if (q->after.len && !inside)
+        return false;
     for (size_t i = mf_groups_from(b, after.group, after.group_id); i < b->groups.n && !page->more; i++) {
         const struct mf_group *group = b->groups.items[i];
         bool here = inside && mf_uuid_eq(group->id, after.group_id);
@@ -193,6 +198,7 @@ static void show_from(struct page *page, const struct mf_msg_list_instances *q)
             break;
         show_group(page, group, here ? after.slot : 0, here ? after.generation : 0);
     }
+    return true;
 }
 
 static bool group_exists(const struct mf_broker *b, struct mf_str name)
@@ -215,14 +221,20 @@ static void list_instances(struct mf_broker *b, uint64_t peer, const struct mf_m
         mf_send_error(b, peer, q->request_id, MF_E_UNKNOWN, text);
         return;
     }
-    show_from(&page, q);
+    if (!show_from(&page, q)) { /* from the start again, a reader would turn in a circle */
+        mf_send_error_now(b, peer, q->request_id, MF_E_INVALID,
+                          "list-instances.after: is not the next of an answer; leave it empty to begin");
+        return;
+    }
     message.instances.rows.items = page.rows;
     message.instances.rows.n = page.n;
-    if (page.more)
+    if (page.more) {
+        MF_CHECK(page.last); /* a page holds a row at least */
         message.instances.next =
             mf_str_format(next, sizeof(next), "%.*s/%s/%u#%llu", MF_STR_ARG(mf_group_of(page.last)->name),
                           mf_uuid_text(mf_group_of(page.last)->id, uuid), page.last->slot->index,
                           (unsigned long long)page.last->generation);
+    }
     mf_send(b, peer, &message);
 }
 
@@ -420,6 +432,15 @@ static void logs(struct mf_broker *b, uint64_t peer, const struct mf_msg_logs *q
         ask_node(b, peer, q, inst);
 }
 
+static const char *log_sentence(enum mf_errcode error)
+{
+    if (error == MF_E_UNSUPPORTED)
+        return "its node's driver keeps no serial output of guests";
+    if (error == MF_E_UNKNOWN)
+        return "its node has no output of it: it has written none yet, or is gone";
+    return "its node could not read the guest's output";
+}
+
 void mf_query_log_tail(struct mf_broker *b, const struct mf_peer *peer, const struct mf_msg_log_tail *tail)
 {
     struct mf_ask *ask = b->asks;
@@ -436,7 +457,7 @@ void mf_query_log_tail(struct mf_broker *b, const struct mf_peer *peer, const st
                                                     .text = tail->text}});
     else
         mf_send_error(b, ask->peer, mf_str(ask->request_id), mf_error_value(tail->code),
-                      "its node could not read the guest's output");
+                      log_sentence(mf_error_value(tail->code)));
     drop_ask(b, ask);
 }
 

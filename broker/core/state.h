@@ -10,6 +10,9 @@
 #include "map.h"
 
 enum { MF_MONITORS_MAX = 16, MF_SLOTS_MAX = 10000, MF_QUICK_DEATH_MS = 10000, MF_SUBJECT_MAX = 256 };
+/* Of one node: the hello that tells of them all must fit a message, however long their names, and its keeper
+ * holds no more pidfds. */
+enum { MF_NODE_INSTANCES_MAX = 4096 };
 #define MF_TENANT "default"
 
 enum mf_alarm_kind {
@@ -144,6 +147,8 @@ struct mf_node {
     struct mf_claim *claims;
     size_t n_claims;
     struct mf_alarm look;
+    mf_ms hello_paid;   /* its hellos are paced: their cost is paid until then */
+    uint32_t n_unknown; /* domains of its last hello that nobody knows */
     uint64_t
         refused_hash; /* the last refusal that was logged, so that a stubborn worker can't fill the log */
 };
@@ -259,6 +264,7 @@ struct mf_broker {
     size_t spread_cap;
     uint64_t refused[16]; /* refusals of unknown names, as in a node's refused_hash */
     unsigned refused_next;
+    mf_ms refused_paid; /* rows of refused workers are paced: their cost is paid until then */
 };
 
 /* -- small tools (state.c) */

@@ -62,10 +62,8 @@ static void subscribe(struct mf_broker *b, const struct mf_peer *peer, const str
     struct mf_stream *stream = find(b, peer->handle, s->stream);
     uint32_t ignore = 0;
 
-    if (stream) {
-        ignore = stream->ignore + stream->in_flight;
-        drop(b, stream);
-    }
+    if (stream)
+        end(b, stream);
     if (s->from > b->seq + 1) {
         refuse(b, peer, s, MF_E_INVALID, "from is beyond the newest event; it may be one past it at most");
         return;
@@ -78,6 +76,11 @@ static void subscribe(struct mf_broker *b, const struct mf_peer *peer, const str
     if (count(b, peer->handle) >= STREAMS_PER_PEER) {
         refuse(b, peer, s, MF_E_UNSUPPORTED, "a connection may have 16 streams; end one of them first");
         return;
+    }
+    stream = find(b, peer->handle, s->stream);
+    if (stream) {
+        ignore = stream->ignore + stream->in_flight;
+        drop(b, stream);
     }
     stream = mf_calloc(sizeof(*stream));
     *stream = (struct mf_stream){.next = b->streams,

@@ -143,6 +143,7 @@ static void take_committed(struct mf_loop *self, uint64_t seq)
     mf_loop_feed(self, &event);
     for (uint64_t row = self->committed + 1; row <= seq; row++)
         mf_tail_publish(self->tail, mf_recent_find(self->recent, row));
+    self->tail_due = true;
     mf_recent_committed(self->recent, seq);
     self->committed = seq;
     mf_chores_tidy_soon(self->chores);
@@ -269,9 +270,10 @@ static bool turn(struct mf_loop *self, const zmq_pollitem_t items[ITEMS])
     mf_loop_part(self);
     mf_loop_snapshot(self);
     mf_loop_flush(self);
-    if (items[ITEM_TAIL].revents)
-        mf_tail_subscriptions(self->tail);
-    return more;
+    self->tail_due |= items[ITEM_TAIL].revents != 0;
+    if (self->tail_due)
+        self->tail_due = mf_tail_subscriptions(self->tail);
+    return more || self->tail_due;
 }
 
 static void fill_items(struct mf_loop *self, int signals, zmq_pollitem_t items[ITEMS])
@@ -280,9 +282,9 @@ static void fill_items(struct mf_loop *self, int signals, zmq_pollitem_t items[I
     items[ITEM_WRITER].fd = mf_writer_fd(self->writer);
     items[ITEM_SIGNALS].fd = signals;
     items[ITEM_CHORES].fd = mf_chores_fd(self->chores);
-    items[ITEM_TAIL].socket = self->tail_socket;
-    items[ITEM_WORKER_LINKS].socket = self->monitors[MF_ENDPOINT_WORKER];
-    items[ITEM_CLIENT_LINKS].socket = self->monitors[MF_ENDPOINT_CLIENT];
+    items[ITEM_TAIL].fd = mf_bus_fd(self->tail_socket);
+    items[ITEM_WORKER_LINKS].fd = mf_bus_fd(self->monitors[MF_ENDPOINT_WORKER]);
+    items[ITEM_CLIENT_LINKS].fd = mf_bus_fd(self->monitors[MF_ENDPOINT_CLIENT]);
     items[ITEM_WORKER].socket = self->sockets[MF_ENDPOINT_WORKER];
     items[ITEM_CLIENT].socket = self->sockets[MF_ENDPOINT_CLIENT];
     for (int i = 0; i < ITEMS; i++)
@@ -320,12 +322,8 @@ int mf_loop_run(struct mf_loop *self, int signals, char error[512])
 
 static void close_sockets(struct mf_loop *self)
 {
-    for (int i = 0; i < MF_ENDPOINTS; i++) {
-        if (self->sockets[i])
-            zmq_close(self->sockets[i]);
-        if (self->monitors[i])
-            zmq_close(self->monitors[i]);
-    }
+    for (int i = 0; i < MF_ENDPOINTS; i++)
+        mf_bus_close(&self->sockets[i], &self->monitors[i]);
     if (self->tail_socket)
         zmq_close(self->tail_socket);
     mf_zap_stop(&self->zap);

@@ -16,6 +16,7 @@
 struct mf_loop {
     /* the world */
     void *context, *sockets[MF_ENDPOINTS], *monitors[MF_ENDPOINTS], *tail_socket;
+    bool tail_due; /* it was sent to, which may have hidden news from its descriptor */
     struct mf_keyring *ring;
     struct mf_zap *zap;
     char endpoints[3][256], endpoints_text[800], endpoints_path[4096];

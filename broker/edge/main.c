@@ -175,14 +175,17 @@ int main(int argc, char **argv)
 
     r = mf_settings_load("mayfly-broker", "the brain of a Mayfly cluster", table,
                          sizeof(table) / sizeof(table[0]), argc, argv, &arena, &settings, error);
-    if (r > 0)
+    if (r > 0) {
+        mf_arena_free(&arena);
         return 0;
+    }
     if (r == 0 && settings.silence_ms < 3 * settings.pulse_ms) {
         r = -EINVAL;
         mf_str_format(error, sizeof(error), "--silence-ms must be at least 3 times --pulse-ms");
     }
     if (r < 0) {
         fprintf(stderr, "mayfly-broker: %s\n", error);
+        mf_arena_free(&arena);
         return 2;
     }
     mf_log_open("mayfly-broker", "broker", MF_LOG_INFO);

@@ -3,6 +3,7 @@
 #include "check.h"
 #include "map.h"
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -288,6 +289,14 @@ int mf_peers_send(struct mf_peers *self, uint64_t handle, const struct mf_messag
         return -EHOSTUNREACH;
     }
     return r;
+}
+
+bool mf_peers_takes(const struct mf_peers *self, uint64_t handle)
+{
+    const struct mf_connection *connection = mf_peers_find(self, handle);
+    struct pollfd item = {.fd = connection ? connection->fd : -1, .events = POLLOUT};
+
+    return item.fd < 0 || poll(&item, 1, 0) != 0;
 }
 
 void mf_peers_lose(struct mf_peers *self, uint64_t handle)

@@ -46,6 +46,9 @@ struct mf_connection *mf_peers_find(const struct mf_peers *self, uint64_t handle
 
 /* 0; -EHOSTUNREACH: it is gone now (take_gone); -EAGAIN: its queue is full, nothing was changed. */
 int mf_peers_send(struct mf_peers *self, uint64_t handle, const struct mf_message *message);
+/* False while the connection's kernel buffer is full. Rows of a stream wait here for it: libzmq would take
+ * them into memory by the thousand, for a reader that may never come for them. */
+bool mf_peers_takes(const struct mf_peers *self, uint64_t handle);
 void mf_peers_lose(struct mf_peers *self, uint64_t handle); /* take it for gone */
 /* Hear it no more, and cut its connection a moment later, when what was just sent to it has left. */
 void mf_peers_shun(struct mf_peers *self, uint64_t handle, mf_ms now);

@@ -312,6 +312,8 @@ static enum mf_stream_step step(struct mf_streams *self, struct request *request
     ret_event->seq = request->from;
     if (request->cancelled)
         return MF_STREAM_DONE;
+    if (!mf_peers_takes(self->peers, request->peer))
+        return MF_STREAM_IDLE;
     g.most = request->rows < MF_STREAM_LOOK ? request->rows : MF_STREAM_LOOK;
     g.rows = mf_arena_alloc(&self->arena, ((size_t)g.most + 1) * sizeof(*g.rows));
     r = gather_rows(self, &g, request->until, text);

@@ -57,7 +57,7 @@ static void judge(struct mf_tail *self, zmq_msg_t *frame)
     }
 }
 
-void mf_tail_subscriptions(struct mf_tail *self)
+bool mf_tail_subscriptions(struct mf_tail *self)
 {
     for (int i = 0; i < BATCH; i++) {
         zmq_msg_t frame;
@@ -69,8 +69,9 @@ void mf_tail_subscriptions(struct mf_tail *self)
             judge(self, &frame);
         zmq_msg_close(&frame);
         if (n < 0)
-            return;
+            return false;
     }
+    return true;
 }
 
 static bool is_cluster(struct mf_str head)

@@ -13,8 +13,9 @@ struct mf_tail;
 struct mf_tail *
 mf_tail_new(void *xpub); /* takes subscriptions into its own hands; the socket stays the caller's */
 void mf_tail_destroy(struct mf_tail **self);
-void mf_tail_subscriptions(
-    struct mf_tail *self); /* when the socket is readable: only keys that may read get what they ask for */
+/* when the socket is readable: only keys that may read get what they ask for. A bounded number; true if there
+ * may be more. */
+bool mf_tail_subscriptions(struct mf_tail *self);
 void mf_tail_publish(struct mf_tail *self, const struct mf_store_row *row);
 /* "default/web/3#1" and "instance.running" make "default/web/3/instance.running". Terminated; returns the
  * length. */

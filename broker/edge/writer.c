@@ -176,8 +176,8 @@ static void tell_committed(struct mf_writer *self, const struct queue *batch)
         return;
     pthread_mutex_lock(&self->mutex);
     self->news.committed = batch->rows[batch->n_rows - 1].seq;
-    ring(self);
     pthread_mutex_unlock(&self->mutex);
+    ring(self); /* not under the lock: who is woken wants it at once */
 }
 
 static bool commit(struct mf_writer *self, struct queue *batch)
@@ -282,8 +282,8 @@ void mf_writer_push(struct mf_writer *self, const struct mf_store_row *rows, siz
     if (n_blobs)
         memcpy(queue->blobs + queue->n_blobs, blobs, n_blobs * sizeof(*blobs));
     queue->n_blobs += n_blobs;
-    pthread_cond_signal(&self->wake);
     pthread_mutex_unlock(&self->mutex);
+    pthread_cond_signal(&self->wake);
 }
 
 void mf_writer_compact(struct mf_writer *self, struct mf_compaction *compaction)

@@ -282,8 +282,10 @@ int mf_cli_main(int argc, char **argv)
     r = cli.command ? run_command(&cli, argc - words, argv + words) : unknown_command(&cli, argc, argv);
     mayfly_close(&cli.client);
     mf_arena_free(&cli.arena);
-    if (fflush(stdout) && !r) {
-        fprintf(stderr, "mayfly: cannot write the output: %s\n", strerror(errno));
+    errno = 0;
+    if ((fflush(stdout) || ferror(stdout)) && !r) { /* ferror: what failed long ago is lost all the same */
+        fprintf(stderr, "mayfly: cannot write the output%s%s\n",
+                errno ? ": " : "; is the disk full, or stdout closed?", errno ? strerror(errno) : "");
         r = MF_EXIT_FAILED;
     }
     return r;

@@ -66,7 +66,7 @@ static void on_notice(void *arg, const struct mayfly_notice *notice)
     } else {
         print_row(notice->row);
     }
-    if (tail->left != UINT64_MAX && !--tail->left)
+    if ((tail->left != UINT64_MAX && !--tail->left) || ferror(stdout))
         tail->over = true;
 }
 

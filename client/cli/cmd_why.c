@@ -59,8 +59,7 @@ static int fetch_rows(struct fetch *fetch, const struct mayfly_filter *filter, u
     fetch->over = fetch->failed = false;
     fetch->left = max;
     uint64_t stream = mayfly_subscribe(fetch->cli->client, filter, on_notice, fetch);
-    int r = 0;
-    while (!fetch->over && (r = mayfly_wait(fetch->cli->client, QUIET_MS)) > 0)
+    while (!fetch->over && mayfly_wait(fetch->cli->client, QUIET_MS) > 0)
         ;
     mayfly_unsubscribe(fetch->cli->client, stream);
     if (!fetch->over)

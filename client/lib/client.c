@@ -129,25 +129,29 @@ static void close_fd(int fd)
         close(fd);
 }
 
-static void close_socket(struct mayfly *self, void **socket)
+static void unwatch(struct mayfly *self, void *socket)
 {
-    int linger = 0, fd;
-    if (!*socket)
-        return;
-    if (!socket_fd(*socket, &fd))
+    int fd;
+    if (socket && !socket_fd(socket, &fd))
         epoll_ctl(self->epoll_fd, EPOLL_CTL_DEL, fd,
                   NULL); /* ZeroMQ closes it later, in a thread of its own */
-    zmq_setsockopt(*socket, ZMQ_LINGER, &linger, sizeof linger);
-    zmq_close(*socket);
-    *socket = NULL;
+}
+
+static void close_link(struct mayfly *self)
+{
+    int linger = 0;
+    unwatch(self, self->socket);
+    unwatch(self, self->monitor);
+    if (self->socket)
+        zmq_setsockopt(self->socket, ZMQ_LINGER, &linger, sizeof linger);
+    mf_bus_close(&self->socket, &self->monitor);
 }
 
 int mf_client_revive(struct mayfly *self, struct mayfly_error *ret_error)
 {
     if (!self->dead)
         return 0;
-    close_socket(self, &self->socket);
-    close_socket(self, &self->monitor);
+    close_link(self);
     return open_socket(self, ret_error);
 }
 
@@ -160,8 +164,7 @@ void mayfly_close(struct mayfly **self)
     MF_CHECK(!c->processing);
     mf_requests_free(c);
     mf_streams_sweep(c, true);
-    close_socket(c, &c->socket);
-    close_socket(c, &c->monitor); /* after what it watches */
+    close_link(c);
     close_fd(c->epoll_fd);
     close_fd(c->timer_fd);
     close_fd(c->kick_fd);

@@ -64,10 +64,7 @@ void mf_monitor_close(struct mf_monitor **self)
         return;
     MF_MAGIC(m, MONITOR_MAGIC);
     mf_bus_in_free(&m->in);
-    if (m->socket)
-        zmq_close(m->socket);
-    if (m->pair)
-        zmq_close(m->pair);
+    mf_bus_close(&m->socket, &m->pair);
     zmq_ctx_term(m->context);
     mf_pulse_socket_close(&m->pulses);
     mf_health_destroy(&m->core);

@@ -31,7 +31,7 @@ static int split(const char *address, char host[256], char port[16], char error[
     const char *colon = strrchr(address, ':');
     size_t len = colon ? (size_t)(colon - address) : 0;
     if (!colon || len == 0 || len > 250 || !colon[1] || strlen(colon + 1) > 5 ||
-        strspn(colon + 1, "0123456789") != strlen(colon + 1))
+        strspn(colon + 1, "0123456789") != strlen(colon + 1) || strtol(colon + 1, NULL, 10) > 65535)
         return mf_fail(error, -EINVAL, "\"%.120s\" is not HOST:PORT", address);
     if (address[0] == '[' && address[len - 1] == ']') {
         address++;

@@ -103,11 +103,30 @@ static int fail_endpoint(void *socket, const char *what, const char *endpoint, c
     return mf_fail(error, -code, "cannot %s %s: %s%s", what, endpoint, zmq_strerror(code), hint);
 }
 
+/* libzmq takes a port's lower 16 bits and says nothing. What is not TCP is its own to judge. */
+static int check_port(const char *what, const char *endpoint, bool any, char error[512])
+{
+    if (strncmp(endpoint, "tcp://", 6) != 0)
+        return 0;
+    const char *port = strrchr(endpoint, ':') + 1;
+    size_t digits = strspn(port, "0123456789");
+    long number = digits > 0 && digits <= 5 && port[digits] == 0 ? strtol(port, NULL, 10) : -1;
+    if ((number > 0 && number <= 65535) || (any && (number == 0 || strcmp(port, "*") == 0)))
+        return 0;
+    return mf_fail(
+        error, -EINVAL,
+        "cannot %s %.200s: a port is a number from 1 to 65535%s; an endpoint looks like tcp://HOST:PORT",
+        what, endpoint, any ? ", or * for any" : "");
+}
+
 int mf_bus_bind(void *context, int type, const char *endpoint, const struct mf_key *key, void **ret_socket,
                 char *ret_endpoint, char error[512])
 {
     if (!key->secret_z85[0])
         return mf_fail(error, -EINVAL, "cannot bind %s: the key has no secret half", endpoint);
+    int r = check_port("bind", endpoint, true, error);
+    if (r < 0)
+        return r;
     if (!is_guarded(context))
         return mf_fail(error, -ENOTCONN, "cannot bind %s: no authenticator guards this context", endpoint);
     void *socket = zmq_socket(context, type);
@@ -128,10 +147,13 @@ int mf_bus_connect(void *context, int type, const char *endpoint, const struct m
     if (!key->secret_z85[0] || !key->broker_z85[0])
         return mf_fail(error, -EINVAL, "cannot connect to %s: the key has no %s", endpoint,
                        key->secret_z85[0] ? "broker to expect" : "secret half");
+    int r = check_port("connect to", endpoint, false, error);
+    if (r < 0)
+        return r;
     void *socket = zmq_socket(context, type);
     if (!socket || set_options(socket, endpoint) != 0 || set_client(socket, key) != 0)
         return fail_endpoint(socket, "connect to", endpoint, error);
-    int r = monitor_name ? mf_bus_monitor(context, socket, monitor_name, &pair, error) : 0;
+    r = monitor_name ? mf_bus_monitor(context, socket, monitor_name, &pair, error) : 0;
     if (r < 0) {
         zmq_close(socket);
         return r;
@@ -322,6 +344,25 @@ int mf_bus_monitor(void *context, void *socket, const char *inproc_name, void **
         return fail_endpoint(pair, "watch", endpoint, error);
     *ret_pair = pair;
     return 0;
+}
+
+int mf_bus_fd(void *socket)
+{
+    int fd = -1;
+    size_t size = sizeof(fd);
+    MF_CHECK(zmq_getsockopt(socket, ZMQ_FD, &fd, &size) == 0);
+    return fd;
+}
+
+void mf_bus_close(void **socket, void **pair)
+{
+    if (*socket)
+        zmq_socket_monitor(*socket, NULL, 0);
+    if (*pair)
+        zmq_close(*pair);
+    if (*socket)
+        zmq_close(*socket);
+    *socket = *pair = NULL;
 }
 
 static enum mf_bus_link link_of(unsigned event)

@@ -42,13 +42,18 @@ void mf_bus_in_free(struct mf_bus_in *in);
  * blocks. */
 int mf_bus_send(void *socket, struct mf_str identity, bool delimiter, const struct mf_message *message);
 
+/* The descriptor that becomes readable when a socket has news (ZMQ_FD). Cheaper to poll than the socket,
+ * which costs system calls each time even when it is quiet; but it tells an edge, not a level: read until
+ * there is nothing, and look again after any send. */
+int mf_bus_fd(void *socket);
+
 /* Connection events of a socket: a PAIR to be polled beside it. `fd` says which connection went DOWN (the
  * ZMQ_SRCFD of its messages); it is -1 for UP and REFUSED, where libzmq does not say. A server's pair also
  * tells ACCEPTED, with the fd. A key that the broker does not know gives REFUSED at the client, and no new
  * attempt until mf_bus_retry; all other failures are tried again. The kernel reuses fds: DOWN is queued
  * before its fd is closed, so whoever sees a message of a new identity on a known fd must drain the pair
  * before it believes that the fd is the new one's; and messages of a connection may still be waiting when its
- * DOWN is read. Close the pair after the socket. */
+ * DOWN is read. Only mf_bus_close may close a pair. */
 enum mf_bus_link {
     MF_BUS_LINK_UP = 1,
     MF_BUS_LINK_DOWN,
@@ -57,5 +62,9 @@ enum mf_bus_link {
 };
 int mf_bus_monitor(void *context, void *socket, const char *inproc_name, void **ret_pair, char error[512]);
 int mf_bus_monitor_recv(void *pair, enum mf_bus_link *ret_link, int *ret_fd); /* 1, 0 none, negative errno */
+/* Close a socket and the pair that watches it; either may be NULL; both become NULL. A pair that is closed
+ * while its socket still has something to tell would hold up libzmq's I/O thread, and with it every other
+ * socket of the context, for ever: so the watching ends first. */
+void mf_bus_close(void **socket, void **pair);
 
 #endif

@@ -24,7 +24,7 @@ struct mf_setting {
     bool required;
     const char *doc;
 };
-/* 0; 1 when --help or --version was answered (exit 0); -EINVAL with the message already complete in error
+/* 0; 1 when --help or --version was answered or --check-config found nothing wrong (exit 0); -EINVAL with the message already complete in error
  * (exit 2). Strings and labels are owned by the settings struct's arena. */
 int mf_settings_load(const char *program, const char *purpose, const struct mf_setting *table, size_t n,
                      int argc, char **argv, struct mf_arena *arena, void *ret_settings, char error[1024]);

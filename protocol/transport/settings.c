@@ -11,11 +11,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { OPTION_CONFIG = 1, OPTION_HELP, OPTION_VERSION, OPTION_FIRST = 256 };
+enum { OPTION_CONFIG = 1, OPTION_CHECK, OPTION_HELP, OPTION_VERSION, OPTION_FIRST = 256 };
 
 static struct option *make_options(struct mf_settings *self)
 {
-    struct option *options = mf_arena_alloc(self->arena, (self->n + 4) * sizeof(*options));
+    struct option *options = mf_arena_alloc(self->arena, (self->n + 5) * sizeof(*options));
     for (size_t i = 0; i < self->n; i++)
         options[i] = (struct option){
             self->table[i].name, self->table[i].kind == MF_SET_BOOL ? optional_argument : required_argument,
@@ -23,6 +23,7 @@ static struct option *make_options(struct mf_settings *self)
     options[self->n] = (struct option){"config", required_argument, NULL, OPTION_CONFIG};
     options[self->n + 1] = (struct option){"help", no_argument, NULL, OPTION_HELP};
     options[self->n + 2] = (struct option){"version", no_argument, NULL, OPTION_VERSION};
+    options[self->n + 3] = (struct option){"check-config", no_argument, NULL, OPTION_CHECK};
     return options;
 }
 
@@ -43,6 +44,7 @@ static int fail_flag(struct mf_settings *self, int option, const char *word)
 struct flags {
     const char *config;
     int question; /* OPTION_HELP or OPTION_VERSION */
+    bool check;
 };
 
 /* `apply` puts the values; without it they are only found. */
@@ -60,6 +62,8 @@ static int read_flags(struct mf_settings *self, int argc, char **argv, bool appl
             ret_flags->config = optarg;
         else if (option == OPTION_HELP || option == OPTION_VERSION)
             ret_flags->question = option;
+        else if (option == OPTION_CHECK)
+            ret_flags->check = true;
         else if (apply) {
             size_t i = (size_t)(option - OPTION_FIRST);
             mf_str_format(where, sizeof(where), "--%s", self->table[i].name);
@@ -93,9 +97,10 @@ static void print_help(const struct mf_settings *self, const char *program, cons
                s->standard ? s->standard : "", s->standard && *s->standard ? ")" : "",
                s->required ? " (required)" : "");
     }
-    printf("  %-28s %s\n  %-28s %s\n  %-28s %s\n", "--config FILE",
-           "YAML file of the same settings, keys with _ for -; flags win over it", "--help", "this text",
-           "--version", "the version");
+    printf("  %-28s %s\n  %-28s %s\n  %-28s %s\n  %-28s %s\n", "--config FILE",
+           "YAML file of the same settings, keys with _ for -; flags win over it", "--check-config",
+           "read all settings, say what is wrong, and end", "--help", "this text", "--version",
+           "the version");
 }
 
 static int put_defaults(struct mf_settings *self)
@@ -139,5 +144,5 @@ int mf_settings_load(const char *program, const char *purpose, const struct mf_s
         r = read_flags(&self, argc, argv, true, &flags);
     if (r == 0)
         r = check_required(&self);
-    return r;
+    return r == 0 && flags.check ? 1 : r;
 }

@@ -99,7 +99,7 @@ void bench_client_accepted(struct bench_client *self, struct mf_msg_accepted *re
     }
 }
 
-void bench_client_follow(struct bench_client *self, const char *type)
+void bench_client_follow(struct bench_client *self, uint64_t stream, const char *type)
 {
     struct mf_message message = {.kind = MF_MSG_STATUS};
     message.status.request_id = mf_str("bench-status");
@@ -110,7 +110,7 @@ void bench_client_follow(struct bench_client *self, const char *type)
     uint64_t from = message.status_reply.seq + 1;
     message = (struct mf_message){.kind = MF_MSG_SUBSCRIBE};
     message.subscribe.request_id = mf_str("bench-subscribe");
-    message.subscribe.stream = 1;
+    message.subscribe.stream = stream;
     message.subscribe.from = from;
     message.subscribe.type = mf_str(type);
     message.subscribe.credit = 1000000;

@@ -22,8 +22,8 @@ void bench_client_send(struct bench_client *self, const struct mf_message *messa
 void bench_client_recv(struct bench_client *self, struct mf_message *ret_message, int timeout_ms);
 /* Receive until an `accepted`; dies on `error`. */
 void bench_client_accepted(struct bench_client *self, struct mf_msg_accepted *ret_accepted);
-/* Open stream 1 from the newest seq for types that start with `type`. */
-void bench_client_follow(struct bench_client *self, const char *type);
+/* Open a stream from the newest seq for types that start with `type`. */
+void bench_client_follow(struct bench_client *self, uint64_t stream, const char *type);
 /* Receive until a row of exactly this type comes on a stream; gives credit back. */
 void bench_client_await(struct bench_client *self, const char *type, struct mf_rec_event_row *ret_row,
                         int timeout_ms);

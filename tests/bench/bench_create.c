@@ -129,7 +129,8 @@ static int measure(int argc, char **argv)
     raw_open(&raw);
     struct bench_client client;
     bench_client_open(&client, argv[1], argv[2]);
-    bench_client_follow(&client, "instance.");
+    bench_client_follow(&client, 1, "instance.running");
+    bench_client_follow(&client, 2, "instance.gone");
     double *plain = calloc((size_t)rounds, sizeof *plain), *whole = calloc((size_t)rounds, sizeof *whole);
     unsigned long run_id = (unsigned long)(bench_us() * 1000) & 0xffffffff;
     for (int i = -2; i < rounds; i++) { /* two rounds to warm both roots up */

@@ -191,7 +191,8 @@ int main(int argc, char **argv)
         bench_die("%s", sqlite3_errmsg(db));
     struct bench_client client;
     bench_client_open(&client, argv[1], argv[2]);
-    bench_client_follow(&client, "instance.");
+    bench_client_follow(&client, 1, "instance.running");
+    bench_client_follow(&client, 2, "instance.gone");
     unsigned long run = (unsigned long)(bench_us() * 1000) & 0xffffffff;
     for (int i = -10; i < rounds; i++) { /* ten rounds to warm up */
         int at = i < 0 ? 0 : i;

@@ -29,6 +29,7 @@ def main():
         cluster.up()
         # ten slots in turn, so that none dies again soon after its birth and is held back
         cluster.ok("provision", "--group", "web", "--count", 10, "--image", "tiny", "--offering", "small", "--spread", "host", "--wait", timeout=300)
+        wait_until(lambda: all("mayfly: ready" in cluster.run("logs", r["id"]).out for r in cluster.running("web")), 120, "all booted")
         for n in range(options.kills):
             rows = wait_until(lambda: (r := cluster.running("web")) and len(r) == 10 and r, 120, "ten run")
             victim = min(rows, key=lambda row: row.get("running_ms") or row["created_ms"])
@@ -38,7 +39,10 @@ def main():
             pid = cluster.qemus()[victim["id"]]
             killed[victim["id"]] = time.time()
             os.kill(pid, signal.SIGKILL)
-            wait_until(lambda: len([r for r in cluster.running("web") if r["id"] != victim["id"]]) == 10, 60, "reborn")
+            rows = wait_until(lambda: (r := [r for r in cluster.running("web") if r["id"] != victim["id"]]) and len(r) == 10 and r, 60, "reborn")
+            # idle again: under emulation a boot keeps a core busy for seconds
+            reborn = next(r for r in rows if r["slot"] == victim["slot"])
+            wait_until(lambda: "mayfly: ready" in cluster.run("logs", reborn["id"]).out, 60, "its boot is over")
         events = cluster.events("--filter", "instance.created")
         successor = {e["data"]["replaces"]: e["data"]["id"] for e in events if e["data"].get("replaces")}
         ordered = order_times(state)

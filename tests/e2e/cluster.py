@@ -123,10 +123,10 @@ class Cluster:
         return wait_until(lambda: (r := self.running(group)) and len(r) == count and r, timeout, f"{count} of {group} running: see {self.state}")
 
     # -- what truly runs, asking neither broker nor libvirt
-    def qemus(self):
-        """{uuid: pid} of the QEMU processes of this cluster."""
+    def qemus(self, node=""):
+        """{uuid: pid} of the QEMU processes of this cluster, or of one node."""
         found = {}
-        for pid, line in processes_with(str(self.state)):
+        for pid, line in processes_with(f"{self.state}/nodes/{node}"):
             words = line.split()
             if "-uuid" in words and "qemu-system" in words[0]:
                 found[words[words.index("-uuid") + 1]] = pid

@@ -107,6 +107,21 @@ def test_silence_and_thaw(null3):
     check_log(c.events())
 
 
+def test_a_key_that_comes_late_lets_its_worker_in(null3):
+    """The broker refuses a key that it does not have; the agent knocks again by itself once the key is there."""
+    c = null3
+    certificate, log = c.state / "keys" / "clients" / "node-1.cert", c.state / "log" / "node-1.log"
+    aside = c.state / "node-1.cert"
+    certificate.rename(aside)
+    since = c.newest() + 1
+    c.dev("kill", "--agent", "node-1")
+    wait_until(lambda: "door stays shut" in log.read_text(errors="replace"), 20, "the broker refuses node-1")
+    aside.rename(certificate)
+    (joined,) = c.wait_events("node.joined", 1, since)
+    assert joined["subject"] == "node/node-1"
+    wait_until(lambda: c.nodes_by_name()["node-1"]["state"] == "ready", 20, "node-1 ready again")
+
+
 def test_guest_death_is_a_fact(null3):
     c = null3
     c.ok(*WEB, "--count", 3, "--spread", "host", "--wait")
@@ -218,6 +233,14 @@ def test_bad_input(shared_null, args, code, words):
     result = c.run(*args, *more)
     assert result.code in code and words in result.err, result
     assert c.run("status").code == 0
+
+
+def test_logs_of_a_driver_without_any_say_so(shared_null):
+    c = shared_null
+    c.ok("provision", "--group", "mute", "--image", "tiny", "--offering", "small", "--count", 1, "--wait")
+    result = c.run("logs", "mute/0")
+    assert result.code == 1 and "unsupported" in result.err and "no serial output" in result.err, result
+    c.ok("destroy", "mute", "--wait")
 
 
 @pytest.fixture(scope="module")

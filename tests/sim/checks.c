@@ -4,13 +4,17 @@
 #include "faults.h"
 #include "sim_broker.h"
 #include "sim_client.h"
+#include "sim_health.h"
 #include "sim_node.h"
 #include <stdio.h>
 #include <string.h>
 
 enum {
     SWEEP_MS = 250,
-    I7_BOUND_MS = 30000 /* ... has told what is not there: three rounds of its own listing */
+    COMMIT_BOUND_MS = 2000,  /* a slow commit and its successor */
+    VERDICT_BOUND_MS = 8000, /* silence, the monitor's own grace after a welcome, its resends */
+    EMPTY_BOUND_MS = 10000,  /* the longest backoff with its jitter, and a slow commit */
+    I7_BOUND_MS = 30000      /* ... has told what is not there: three rounds of its own listing */
 };
 
 static mf_ms later(mf_ms a, mf_ms b)
@@ -68,12 +72,69 @@ static void check_i7(struct mf_sim_world *world)
     }
 }
 
+/* I2: once the successor runs, what was lost must never run again. */
+static void check_i2(struct mf_sim_world *world)
+{
+    size_t cursor = 0;
+    char name[200];
+    for (void *value; mf_map_next(world->model->instances, &cursor, &value);) {
+        const struct mf_sim_instance *instance = value, *current = instance->slot->current;
+        if (instance->state == MF_INSTANCE_STATE_LOST && current->state == MF_INSTANCE_STATE_RUNNING &&
+            mf_sim_broker_is_up(world->broker) &&
+            world->now - later(current->since, mf_sim_broker_since(world->broker)) > COMMIT_BOUND_MS)
+            mf_sim_fail(world, "I2", "%s is still lost and not a tombstone, while its successor runs",
+                        mf_sim_instance_name(instance, name));
+    }
+}
+
+/* I8, before faults are over: a node of which nothing is heard is failed in time. */
+static void check_i8_nodes(struct mf_sim_world *world)
+{
+    mf_ms hears = mf_sim_health_hears_since(world->health);
+    for (uint32_t i = 0; i < world->options.nodes; i++) {
+        struct mf_sim_node *node = world->nodes[i];
+        const struct mf_sim_nodeview *view = mf_map_get_str(world->model->nodes, mf_str(node->name));
+        mf_sim_node_look(node);
+        if (!view || view->state == MF_NODE_STATE_FAILED || node->silent_since < 0 || hears < 0 ||
+            !mf_sim_broker_is_up(world->broker))
+            continue;
+        mf_ms since = later(later(node->silent_since, hears), mf_sim_broker_since(world->broker));
+        if (world->now - since > VERDICT_BOUND_MS)
+            mf_sim_fail(world, "I8", "%s is silent for %lld ms and still %s", node->name,
+                        (long long)(world->now - since), mf_node_state_word(view->state));
+    }
+}
+
+/* ... and an empty slot is filled in time, whatever its old node does: a replacement waits for nobody. */
+static void check_i8_slots(struct mf_sim_world *world)
+{
+    size_t cursor = 0;
+    if (!mf_sim_broker_is_up(world->broker))
+        return;
+    for (void *value; mf_map_next(world->model->groups, &cursor, &value);) {
+        const struct mf_sim_group *group = value;
+        for (uint64_t i = 0; group->state == MF_GROUP_STATE_ACTIVE && i < group->desired; i++) {
+            const struct mf_sim_slot *slot = mf_map_get_u64(group->slots, i);
+            if (!slot || !slot->current || mf_sim_is_current(slot->current))
+                continue;
+            mf_ms since =
+                later(later(slot->current->since, group->changed), mf_sim_broker_since(world->broker));
+            if (world->now - since > EMPTY_BOUND_MS)
+                mf_sim_fail(world, "I8", "slot %s/%llu is empty for %lld ms", group->name,
+                            (unsigned long long)i, (long long)(world->now - since));
+        }
+    }
+}
+
 static void sweep_fires(struct mf_sim_event *event)
 {
     struct mf_sim_model *model = MF_SIM_OWNER(event, struct mf_sim_model, sweep);
     mf_sim_after(model->world, event, SWEEP_MS);
     check_i5(model->world);
     check_i7(model->world);
+    check_i2(model->world);
+    check_i8_nodes(model->world);
+    check_i8_slots(model->world);
 }
 
 void mf_sim_check_begin(struct mf_sim_model *model)

@@ -24,7 +24,7 @@ struct mf_sim_faults {
     mf_ms think_ms;
     mf_ms destroy_bound, heartbeat_ms;
     bool clocks_jump, reboots_change, die_with_me;
-    unsigned create_fails, destroy_fails, hangs, slow, guest_deaths;
+    unsigned create_fails, destroy_fails, hangs, slow, guest_deaths, deaths_missed;
     struct mf_sim_path path;
     struct mf_rec_resources capacity;
     struct mf_broker_config broker;
@@ -272,6 +272,7 @@ static void draw_weather(struct mf_sim_faults *self)
     self->destroy_bound = self->hangs ? 240000 : 60000;
     self->slow = (unsigned)ONE_OF(world, 0, 3, 10);
     self->guest_deaths = (unsigned)ONE_OF(world, 0, 0, 5, 30);
+    self->deaths_missed = (unsigned)ONE_OF(world, 0, 0, 10);
     self->path = (struct mf_sim_path){.loss = (unsigned)ONE_OF(world, 0, 1, 5, 20),
                                       .twice = (unsigned)ONE_OF(world, 0, 2),
                                       .delay = (mf_ms)ONE_OF(world, 0, 1, 5),
@@ -395,6 +396,11 @@ enum mf_errcode mf_sim_faults_list(struct mf_sim_faults *self)
 mf_ms mf_sim_faults_guest_life(struct mf_sim_faults *self)
 {
     return mf_sim_chance(self->world, self->guest_deaths) ? mf_sim_between(self->world, 0, 60000) + 1 : 0;
+}
+
+bool mf_sim_faults_death_missed(struct mf_sim_faults *self)
+{
+    return mf_sim_chance(self->world, self->deaths_missed);
 }
 
 mf_ms mf_sim_faults_agent_restart(struct mf_sim_faults *self)

@@ -21,14 +21,16 @@ mf_ms mf_sim_faults_destroy_job(struct mf_sim_faults *self, enum mf_errcode *ret
 mf_ms mf_sim_faults_destroy_bound(
     const struct mf_sim_faults *self); /* I5: all that must not run has ended, where the broker is heard */
 enum mf_errcode mf_sim_faults_list(struct mf_sim_faults *self);
-mf_ms mf_sim_faults_guest_life(struct mf_sim_faults *self); /* 0: it does not die by itself */
+mf_ms mf_sim_faults_guest_life(struct mf_sim_faults *self);  /* 0: it does not die by itself */
+bool mf_sim_faults_death_missed(struct mf_sim_faults *self); /* neither pidfd nor event told of it */
 mf_ms mf_sim_faults_agent_restart(struct mf_sim_faults *self);
 mf_ms mf_sim_faults_think(struct mf_sim_faults *self);
 
 /* The world's make. */
 struct mf_sim_path mf_sim_faults_path(struct mf_sim_faults *self);
 struct mf_rec_resources mf_sim_faults_capacity(struct mf_sim_faults *self);
-mf_ms mf_sim_faults_wall_skew(struct mf_sim_faults *self); /* of one life of the broker: clocks are set, back too */
+mf_ms mf_sim_faults_wall_skew(
+    struct mf_sim_faults *self); /* of one life of the broker: clocks are set, back too */
 void mf_sim_faults_broker_config(struct mf_sim_faults *self, struct mf_broker_config *ret_config);
 void mf_sim_faults_worker_config(struct mf_sim_faults *self, struct mf_worker_config *ret_config);
 

@@ -166,7 +166,8 @@ static void node_ready(struct mf_sim_model *self, const struct mf_ev_node_ready 
     node_moves(self, ev->node, ev->epoch, MF_NODE_STATE_READY);
     for (void *value; mf_map_next(self->instances, &cursor, &value);) {
         const struct mf_sim_instance *instance = value;
-        if (mf_str_is(ev->node, instance->node) && instance->state != MF_INSTANCE_STATE_GONE && is_over(instance->state))
+        if (mf_str_is(ev->node, instance->node) && instance->state != MF_INSTANCE_STATE_GONE &&
+            is_over(instance->state))
             mf_sim_fail(self->world, "I5", "%s is ready with %s on it, which is %s", instance->node,
                         mf_sim_instance_name(instance, name), mf_instance_state_word(instance->state));
     }
@@ -413,7 +414,7 @@ static void fold(struct mf_sim_model *self, const struct mf_sim_row *row, const 
         break;
     case MF_EV_GROUP_SCALED:
         if ((group = group_of(self, event->group_scaled.group_id)))
-            group->desired = event->group_scaled.desired;
+            group->desired = event->group_scaled.desired, group->changed = self->world->now;
         break;
     case MF_EV_GROUP_ENDING:
         group_moves(self, event->group_ending.group_id, MF_GROUP_STATE_ENDING);

@@ -13,6 +13,7 @@ struct mf_sim_group {
     char name[64];
     enum mf_group_state state;
     uint64_t desired;
+    mf_ms changed; /* its number of slots, on the world's clock */
     struct mf_rec_resources size;
     char zone[64];        /* required label zone=, or empty */
     struct mf_map *slots; /* by number */

@@ -104,6 +104,20 @@ static void provision(struct mf_sim_client *self, struct mf_sim_entry *entry, co
     }
 }
 
+/* The id of a living instance of the group, as its user would have read it in a list; empty if there is none.
+ */
+static struct mf_str some_id(struct mf_sim_client *self, struct mf_sim_entry *entry,
+                             const struct mf_sim_intent *intent)
+{
+    const struct mf_sim_group *group = mf_sim_model_active_group(self->world->model, intent->name);
+    const struct mf_sim_slot *slot =
+        group ? mf_map_get_u64(group->slots, mf_sim_below(self->world, intent->desired)) : NULL;
+    char text[MF_UUID_TEXT];
+    if (!slot || !slot->current)
+        return (struct mf_str){0};
+    return arena_text(entry, "%s", mf_uuid_text(slot->current->id, text));
+}
+
 static void change(struct mf_sim_client *self, struct mf_sim_entry *entry, const struct mf_sim_intent *group)
 {
     struct mf_sim_world *world = self->world;
@@ -123,6 +137,10 @@ static void change(struct mf_sim_client *self, struct mf_sim_entry *entry, const
             dice < 75 ? arena_text(entry, "%s/%llu", group->name,
                                    (unsigned long long)mf_sim_below(world, group->desired))
                       : arena_text(entry, "%s", group->name);
+        struct mf_str id =
+            dice < 75 && mf_sim_chance(world, 30) ? some_id(self, entry, group) : (struct mf_str){0};
+        if (id.len)
+            entry->message.destroy.target = id;
         if (mf_sim_chance(world, 20))
             entry->message.destroy.grace_ms = mf_sim_below(world, 3000);
     }
@@ -149,12 +167,14 @@ static void ask_something(struct mf_sim_client *self)
 static void read_something(struct mf_sim_client *self)
 {
     static const enum mf_kind kinds[] = {MF_MSG_LIST_GROUPS, MF_MSG_LIST_INSTANCES, MF_MSG_LIST_NODES,
-                                         MF_MSG_STATUS};
-    struct mf_message message = {.kind = kinds[mf_sim_below(self->world, 4)]};
-    char id[32];
+                                         MF_MSG_STATUS, MF_MSG_LOGS};
+    struct mf_message message = {.kind = kinds[mf_sim_below(self->world, 5)]};
+    char id[32], target[100];
     message.list_groups.request_id =
         mf_str_format(id, sizeof(id), "read-%llu", (unsigned long long)++self->reads);
-    mf_sim_link_send(&self->link, &message); /* all four begin with their request_id */
+    if (message.kind == MF_MSG_LOGS)
+        message.logs.target = mf_str_format(target, sizeof(target), "%s/0", self->ledger.groups[0].name);
+    mf_sim_link_send(&self->link, &message); /* all five begin with their request_id */
 }
 
 static void think_fires(struct mf_sim_event *event)

@@ -156,7 +156,8 @@ bool mf_sim_health_is_up(const struct mf_sim_health *self)
 
 mf_ms mf_sim_health_hears_since(const struct mf_sim_health *self)
 {
-    return self->core && !self->frozen && !self->path.cut && mf_sim_link_is_up(&self->link) ? self->disturbed : -1;
+    return self->core && !self->frozen && !self->path.cut && mf_sim_link_is_up(&self->link) ? self->disturbed
+                                                                                            : -1;
 }
 
 struct mf_sim_path *mf_sim_health_path(struct mf_sim_health *self)

@@ -94,7 +94,10 @@ static void end_list(struct mf_sim_job *job)
                                                       .n_guests = job->n_guests,
                                                       .code = job->code,
                                                       .list_ticket = job->ticket});
-    for (size_t i = 0; job->code == MF_E_OK && i < job->n_guests && !node->world->failed; i++)
+    if (job->code != MF_E_OK || node->watched_life == node->life)
+        return; /* an agent has its keeper watch what its first list finds, and after that what it makes */
+    node->watched_life = node->life;
+    for (size_t i = 0; i < job->n_guests && !node->world->failed; i++)
         if (job->guests[i].name[0])
             watch(node, job->guests[i].id);
 }

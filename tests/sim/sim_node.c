@@ -141,6 +141,8 @@ void mf_sim_node_look(struct mf_sim_node *self)
  * one. */
 void mf_sim_node_guest_died(struct mf_sim_node *self, struct mf_uuid id, bool watched)
 {
+    if (mf_sim_faults_death_missed(self->world->faults))
+        return; /* the agent's own listing must find it */
     if (watched)
         mf_sim_keeper_death(self, id);
     if (self->core && (!watched || mf_sim_chance(self->world, 50)))

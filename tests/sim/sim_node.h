@@ -36,8 +36,8 @@ struct mf_sim_node {
     struct mf_sim_hypervisor hypervisor;
     struct mf_sim_keeper keeper;
     /* the agent */
-    struct mf_worker *core; /* NULL while it is dead */
-    uint64_t life;
+    struct mf_worker *core;      /* NULL while it is dead */
+    uint64_t life, watched_life; /* watched_life: the last one whose first list came in */
     mf_ms clock_skew;
     struct mf_sim_link link;
     struct mf_sim_event tick;

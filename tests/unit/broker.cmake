@@ -1,10 +1,6 @@
 # The broker's core on a stage: a fake edge, virtual time. Golden traces are in tests/trace; MAYFLY_TRACE_WRITE=1 writes them anew.
-foreach(part lives requests heal orders views replay)
+foreach(part lives requests heal orders views replay hostile)
   mf_test(test_broker_${part} SOURCES ${CMAKE_CURRENT_LIST_DIR}/test_broker_${part}.c ${CMAKE_CURRENT_LIST_DIR}/broker_stage.c
           USES mf_broker_core LABELS unit TIMEOUT 120)
   target_compile_definitions(test_broker_${part} PRIVATE MAYFLY_TRACES="${CMAKE_SOURCE_DIR}/tests/trace")
 endforeach()
-
-# docs/STATES.md is what lives.def says.
-add_test(NAME docs_states COMMAND sh -c "$<TARGET_FILE:mf_states> | diff -u ${CMAKE_SOURCE_DIR}/docs/STATES.md -")
-set_tests_properties(docs_states PROPERTIES LABELS "unit;docs")

@@ -1,3 +1,6 @@
 mf_test(test_health_table SOURCES ${CMAKE_CURRENT_LIST_DIR}/test_health_table.c USES mf_health_core LABELS unit TIMEOUT 30)
-mf_test(test_health_core SOURCES ${CMAKE_CURRENT_LIST_DIR}/test_health_core.c USES mf_health_core LABELS unit TIMEOUT 60)
+foreach(what core trouble)
+  mf_test(test_health_${what} SOURCES ${CMAKE_CURRENT_LIST_DIR}/test_health_${what}.c ${CMAKE_CURRENT_LIST_DIR}/health_stage.c
+          USES mf_health_core LABELS unit TIMEOUT 60)
+endforeach()
 mf_test(test_health_edge SOURCES ${CMAKE_CURRENT_LIST_DIR}/test_health_edge.c ${CMAKE_CURRENT_LIST_DIR}/transport_fixture.c USES mf_health_edge LABELS unit TIMEOUT 60)

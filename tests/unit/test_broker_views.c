@@ -100,6 +100,30 @@ static void test_every_page_fits_a_message(void **state)
     stage_close(&s);
 }
 
+/* However large a node is: what it tells of its guests must fit a message, and its keeper's table. */
+static void test_a_node_holds_so_many(void **state)
+{
+    struct stage s;
+    struct mf_message hello = stage_hello_message(0);
+
+    stage_open(&s);
+    hello.hello.capacity =
+        (struct mf_rec_resources){.vcpus = 100000, .memory_mib = 10000000, .disk_mib = 100000000};
+    stage_hello_as(&s, 0, hello);
+    stage_provision(&s, "web", MF_NODE_INSTANCES_MAX + 10);
+    assert_int_equal(stage_count_state(&s, MF_INSTANCE_STATE_PLACED), MF_NODE_INSTANCES_MAX);
+    assert_int_equal(stage_count_state(&s, MF_INSTANCE_STATE_PENDING), 10);
+    struct mf_ev_instance_pending pending;
+    struct mf_arena arena = {0};
+    struct mf_decode_error error;
+    assert_int_equal(mf_decode(mf_kind_desc(MF_EV_INSTANCE_PENDING),
+                               stage_row_of(&s, MF_EV_INSTANCE_PENDING)->row.data, &arena, &pending, &error),
+                     0);
+    assert_true(mf_str_is(pending.reason, "0 of 1 nodes: 1 full"));
+    mf_arena_free(&arena);
+    stage_close(&s);
+}
+
 static const struct mf_msg_status_reply *status(struct stage *s)
 {
     stage_client(s, (struct mf_message){.kind = MF_MSG_STATUS, .status = {.request_id = mf_str("s")}});
@@ -236,6 +260,26 @@ static void test_stream_edges(void **state)
     stage_close(&s);
 }
 
+/* A subscription that is refused leaves the read of the one before it to come back: it is not of the next. */
+static void test_stream_after_a_refusal(void **state)
+{
+    struct stage s;
+
+    stage_open(&s); /* six rows */
+    stage_client(&s, subscribe(1, 7, 5));
+    assert_int_equal(s.n_reads, 1);
+    stage_client(&s, subscribe(1, 99, 5));
+    assert_true(mf_str_is(stage_last(&s, STAGE_CLIENT, MF_MSG_ERROR)->error.code, "invalid"));
+    stage_client(&s, subscribe(1, 2, 5));
+    assert_int_equal(s.n_reads, 1);
+    sent_rows(&s, 1, 7, 0); /* the first one's */
+    assert_int_equal(s.n_reads, 2);
+    assert_int_equal(s.reads[1].seq, 2);
+    sent_rows(&s, 1, 7, 5);
+    assert_int_equal(s.b->streams->cursor, 7);
+    stage_close(&s);
+}
+
 static void test_stream_waits_for_commits(void **state)
 {
     struct stage s;
@@ -322,9 +366,11 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_pages),
         cmocka_unit_test(test_every_page_fits_a_message),
+        cmocka_unit_test(test_a_node_holds_so_many),
         cmocka_unit_test(test_monitor_lost_and_heard),
         cmocka_unit_test(test_stream_under_credit),
         cmocka_unit_test(test_stream_edges),
+        cmocka_unit_test(test_stream_after_a_refusal),
         cmocka_unit_test(test_stream_waits_for_commits),
         cmocka_unit_test(test_logs),
         cmocka_unit_test(test_snapshot_is_asked_for),

@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <cmocka.h>
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #define GOOD "group: web\ncount: 6\nimage: tiny\noffering: small\n"
@@ -102,6 +103,23 @@ static void survives_any_cut(void **state)
     }
 }
 
+static void understands_the_example(void **state)
+{
+    char text[4096];
+    FILE *file = fopen(MAYFLY_EXAMPLES "/group.yaml", "re");
+    assert_non_null(file);
+    size_t len = fread(text, 1, sizeof text - 32, file);
+    fclose(file);
+    text[len] = 0;
+    assert_int_equal(parse(text), 0);
+    assert_true(mf_str_is(spec.provision.group, "web"));
+    assert_int_equal(spec.provision.count, 6);
+    assert_true(spec.provision.user_data.bytes.len > 0);
+    memcpy(text + len, "colour: red\n", sizeof "colour: red\n");
+    assert_int_equal(parse(text), -EINVAL);
+    assert_non_null(strstr(error, "unknown key \"colour\""));
+}
+
 static int end(void **state)
 {
     mf_arena_free(&arena);
@@ -113,7 +131,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(understands_the_least), cmocka_unit_test(understands_all),
         cmocka_unit_test(understands_a_file),    cmocka_unit_test(says_where),
-        cmocka_unit_test(survives_any_cut),
+        cmocka_unit_test(survives_any_cut),      cmocka_unit_test(understands_the_example),
     };
     return cmocka_run_group_tests(tests, NULL, end);
 }

@@ -10,6 +10,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 #include <zmq.h>
 
 static void *context, *tell[MF_ENDPOINTS], *hear[MF_ENDPOINTS];
@@ -233,6 +235,33 @@ static void the_shunned_are_cut_later(void **state)
     assert_gone(a);
 }
 
+/* The kernel's buffer tells a reader that reads from one that does not; libzmq's queue would take all. */
+static void a_full_kernel_buffer_is_seen(void **state)
+{
+    char bytes[4096] = {0};
+    int ends[2];
+    bool visit;
+    uint64_t a;
+
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends), 0);
+    accepted((uint32_t)ends[0]);
+    a = speak("\0aaaa", ends[0], &visit);
+    assert_true(mf_peers_takes(peers, a));
+    while (write(ends[0], bytes, sizeof(bytes)) > 0)
+        ;
+    assert_false(mf_peers_takes(peers, a));
+    while (read(ends[1], bytes, sizeof(bytes)) > 0)
+        ;
+    assert_true(mf_peers_takes(peers, a));
+    close(ends[1]); /* who left is no reason to wait: sending tells */
+    assert_true(mf_peers_takes(peers, a));
+    closed((uint32_t)ends[0]);
+    mf_peers_watch(peers);
+    assert_gone(a);
+    close(ends[0]);
+    assert_true(mf_peers_takes(peers, a));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, make, unmake)
 
 int main(void)
@@ -247,6 +276,7 @@ int main(void)
         TEST(another_name_is_another_peer),
         TEST(the_same_identity_on_two_endpoints),
         TEST(the_shunned_are_cut_later),
+        TEST(a_full_kernel_buffer_is_seen),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -398,6 +398,7 @@ static void garbage_is_refused(void **state)
     close(fd);
     assert_int_equal(engine->open(path, &store, error), -EINVAL);
     assert_non_null(strstr(error, "not a database"));
+    assert_non_null(strstr(error, "restore a backup"));
 }
 
 static void a_damaged_page_is_found_at_load(void **state)

@@ -42,8 +42,7 @@ static void open_client(struct client *self, int type, const struct mf_key *key)
 
 static void close_client(struct client *self)
 {
-    zmq_close(self->socket);
-    zmq_close(self->links);
+    mf_bus_close(&self->socket, &self->links);
     zmq_ctx_term(self->context);
 }
 
@@ -69,6 +68,35 @@ static void test_every_link_is_told(void **state)
         await_link(client.links, MF_BUS_LINK_UP);
         close_client(&client);
     }
+}
+
+/* A socket that is closed with much unsent lives on a while. That its connection ends then, with nobody
+ * listening to its links any more, must not hold up the context. */
+static void test_a_closed_socket_holds_up_no_other(void **state)
+{
+    struct mf_key key;
+    struct client client;
+    fixture_key(MF_ROLE_CLIENT, "ann", &key);
+    open_client(&client, ZMQ_DEALER, &key);
+    await_link(client.links, MF_BUS_LINK_UP);
+    static char much[1 << 20];
+    for (int i = 0; i < 64; i++)
+        assert_true(zmq_send(client.socket, much, sizeof(much), ZMQ_DONTWAIT) >= 0);
+    mf_bus_close(&client.socket, &client.links);
+    assert_null(client.socket);
+    assert_null(client.links);
+    mf_bus_close(&server.router, &server.links);
+    struct mf_key door;
+    char path[FIXTURE_PATH];
+    assert_int_equal(mf_key_load(fixture_path(path, "keys/broker.cert_secret"), &door, error), 0);
+    assert_int_equal(mf_bus_bind(server.context, ZMQ_ROUTER, "tcp://127.0.0.1:*", &door, &server.router,
+                                 server.endpoint, error),
+                     0);
+    assert_int_equal(mf_bus_connect(client.context, ZMQ_DEALER, server.endpoint, &key, "more-links",
+                                    &client.socket, &client.links, error),
+                     0);
+    await_link(client.links, MF_BUS_LINK_UP);
+    close_client(&client);
 }
 
 static void await_message(void *socket, struct mf_bus_in *in)
@@ -271,6 +299,30 @@ static void test_bad_endpoints_say_how_they_look(void **state)
     zmq_ctx_term(context);
 }
 
+/* libzmq would take the lower 16 bits and go somewhere else. */
+static void test_a_port_that_no_machine_has_is_refused(void **state)
+{
+    static const char *const bad[] = {"tcp://127.0.0.1:99999", "tcp://127.0.0.1:65536",  "tcp://127.0.0.1:-1",
+                                      "tcp://127.0.0.1:",      "tcp://127.0.0.1",        "tcp://[::1]",
+                                      "tcp://127.0.0.1:12x",   "tcp://127.0.0.1:0007000"};
+    struct mf_key key;
+    void *socket = NULL;
+    char endpoint[256];
+    fixture_key(MF_ROLE_CLIENT, "ann", &key);
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        assert_int_equal(mf_bus_connect(server.context, ZMQ_DEALER, bad[i], &key, NULL, &socket, NULL, error),
+                         -EINVAL);
+        assert_non_null(strstr(error, "1 to 65535"));
+        assert_int_equal(mf_bus_bind(server.context, ZMQ_ROUTER, bad[i], &key, &socket, endpoint, error),
+                         -EINVAL);
+        assert_non_null(strstr(error, "1 to 65535"));
+    }
+    assert_int_equal(
+        mf_bus_connect(server.context, ZMQ_DEALER, "tcp://127.0.0.1:*", &key, NULL, &socket, NULL, error),
+        -EINVAL);
+    assert_null(socket);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
 
 int main(void)
@@ -278,6 +330,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_role_and_name_arrive),
         TEST(test_every_link_is_told),
+        TEST(test_a_closed_socket_holds_up_no_other),
         TEST(test_req_is_answered_with_its_delimiter),
         TEST(test_a_key_made_later_comes_in_without_restart),
         TEST(test_wrong_broker_key_gets_nowhere),
@@ -285,6 +338,7 @@ int main(void)
         TEST(test_unknown_peer_is_unreachable),
         TEST(test_link_down_names_the_connection_of_its_messages),
         TEST(test_bad_endpoints_say_how_they_look),
+        TEST(test_a_port_that_no_machine_has_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

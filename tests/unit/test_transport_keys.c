@@ -133,8 +133,8 @@ static void test_bad_certificates_are_refused(void **state)
         "nonsense",
         "metadata\n    role = \"king\"\n    name = \"ann\"\ncurve\n    public-key = \"x\"\n",
         "metadata\n    role = \"client\"\n    name = \"Ann!\"\ncurve\n    public-key = \"x\"\n",
-        "metadata\n    role = \"client\"\n    name = \"ann\"\ncurve\n    public-key = \"too short\"\n    "
-        "secret-key = \"x\"\n"};
+        ("metadata\n    role = \"client\"\n    name = \"ann\"\ncurve\n    public-key = \"too short\"\n    "
+         "secret-key = \"x\"\n")};
     struct mf_key key;
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
         fixture_write("bad.cert_secret", texts[i], 0600);

@@ -86,6 +86,14 @@ static void test_file_wins_over_defaults_and_flags_over_file(void **state)
     assert_int_equal(load("# nothing\n", NULL), 0);
 }
 
+static void test_a_check_reads_all_and_goes_no_further(void **state)
+{
+    assert_int_equal(load("count: 9\n", FLAGS("--check-config")), 1);
+    assert_int_equal(load("count: nine\n", FLAGS("--check-config")), -EINVAL);
+    assert_non_null(strstr(error, "c.yaml:1"));
+    assert_int_equal(load(NULL, FLAGS("--check-config", "--count", "900")), -EINVAL);
+}
+
 static void test_bad_files_name_line_and_key_and_the_way_out(void **state)
 {
     static const struct {
@@ -177,7 +185,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_defaults),  TEST(test_file_wins_over_defaults_and_flags_over_file),
         TEST(test_bad_flags), TEST(test_bad_files_name_line_and_key_and_the_way_out),
-        TEST(test_required),
+        TEST(test_required),  TEST(test_a_check_reads_all_and_goes_no_further),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -84,8 +84,7 @@ void fixture_server_open(struct fixture_server *self)
 
 void fixture_server_close(struct fixture_server *self)
 {
-    zmq_close(self->router);
-    zmq_close(self->links);
+    mf_bus_close(&self->router, &self->links);
     mf_zap_stop(&self->zap);
     zmq_ctx_term(self->context);
     mf_keyring_close(&self->ring);

@@ -2,6 +2,7 @@
  * (qemu:///embed). See driver_libvirt.h for its other files. */
 #include "driver_libvirt.h"
 #include "check.h"
+#include "halfborn.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -313,6 +314,8 @@ static int open_(const struct mf_driver_config *config, struct mf_driver **ret_d
         r = check_user(error);
     if (r == 0 && self->embed)
         r = mf_embed_prepare(self->root, error);
+    if (r == 0 && self->embed)
+        (void)mf_halfborn_clear(self->root); /* what it leaves shows in the list, and its destroy tells why */
     if (r == 0)
         r = mf_events_start(error);
     if (r == 0)

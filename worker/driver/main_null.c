@@ -120,7 +120,7 @@ static int one_request(const char *root, const struct mf_null_packet *packet, co
 {
     char bytes[MF_NULL_PACKET + 1];
     struct mf_null_packet reply;
-    int fd, r = ask(root, packet, text, &fd);
+    int fd = -1, r = ask(root, packet, text, &fd);
     if (r < 0)
         return fail(root, r, "no stand-in answers");
     ssize_t n = recv(fd, bytes, sizeof bytes - 1, 0);
@@ -137,7 +137,7 @@ static int one_request(const char *root, const struct mf_null_packet *packet, co
 static int list(const char *root)
 {
     struct mf_null_packet packet = {.version = MF_NULL_VERSION, .kind = MF_NULL_LIST};
-    int fd, r = ask(root, &packet, "", &fd);
+    int fd = -1, r = ask(root, &packet, "", &fd);
     if (r < 0)
         return fail(root, r, "no stand-in answers");
     do {
@@ -146,6 +146,8 @@ static int list(const char *root)
         if (n < (ssize_t)sizeof packet)
             return fail(root, -EPIPE, "the stand-in went away");
         memcpy(&packet, bytes, sizeof packet);
+        if (packet.n > ((size_t)n - sizeof packet) / sizeof(struct mf_null_guest_row))
+            return fail(root, -EPROTO, "the stand-in's list is cut short");
         for (uint32_t i = 0; i < packet.n; i++) {
             struct mf_null_guest_row row;
             char id[MF_UUID_TEXT];

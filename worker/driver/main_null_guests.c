@@ -311,6 +311,7 @@ void mf_null_guests_tick(struct mf_null_guests *self, mf_ms now)
         task_end(self, task);
         switch (copy.kind) {
         case TASK_CREATE:
+            MF_CHECK(guest); /* a guest takes its task with it */
             finish_create(self, now, guest, copy.peer);
             break;
         case TASK_DESTROY:
@@ -320,6 +321,7 @@ void mf_null_guests_tick(struct mf_null_guests *self, mf_ms now)
             finish_list(self, copy.peer);
             break;
         case TASK_DIE:
+            MF_CHECK(guest);
             die(self, guest, copy.how);
         }
     }

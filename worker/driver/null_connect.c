@@ -24,7 +24,7 @@ int mf_null_address(const char *root, int *ret_folder, struct sockaddr_un *ret_a
 int mf_null_connect(const char *root)
 {
     struct sockaddr_un address;
-    int folder, r = mf_null_address(root, &folder, &address);
+    int folder = -1, r = mf_null_address(root, &folder, &address);
     if (r < 0)
         return r;
     int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);

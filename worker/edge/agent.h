@@ -48,6 +48,7 @@ struct mf_agent {
     char refusal[1200]; /* as last logged */
     mf_ms link_logged_at;
     bool linked;
+    mf_ms retry_at;    /* when to connect again after a refusal; 0: none */
     mf_ms unlinked_at; /* since when, or when it was last complained about */
 };
 

@@ -12,7 +12,12 @@
 #include <string.h>
 #include <zmq.h>
 
-enum { MF_AGENT_BURST = 256, MF_AGENT_LINK_LOG_MS = 10000, MF_AGENT_UNLINKED_MS = 3000 };
+enum {
+    MF_AGENT_BURST = 256,
+    MF_AGENT_LINK_LOG_MS = 10000,
+    MF_AGENT_UNLINKED_MS = 3000,
+    MF_AGENT_REFUSED_MS = 1000 /* until the next try of a key that was refused */
+};
 
 static void feed(struct mf_agent *self, const struct mf_worker_event *event);
 static void set_linked(struct mf_agent *self, bool linked);
@@ -21,11 +26,8 @@ static void set_linked(struct mf_agent *self, bool linked);
 
 static void close_bus(struct mf_agent *self)
 {
-    if (self->links)
-        zmq_close(self->links);
-    if (self->socket)
-        zmq_close(self->socket);
-    self->links = self->socket = NULL;
+    mf_bus_close(&self->socket, &self->links);
+    self->retry_at = 0;
 }
 
 static int open_bus(struct mf_agent *self)
@@ -320,14 +322,39 @@ static void read_links(struct mf_agent *self)
     enum mf_bus_link link;
     int fd;
     while (self->links && mf_bus_monitor_recv(self->links, &link, &fd) > 0) {
-        if (link == MF_BUS_LINK_REFUSED)
+        if (link == MF_BUS_LINK_REFUSED) {
             log_refused_link(self);
-        else
-            set_linked(self, link == MF_BUS_LINK_UP);
-        if (link != MF_BUS_LINK_REFUSED)
-            feed(self, &(struct mf_worker_event){.kind = link == MF_BUS_LINK_UP ? MF_WORKER_LINK_UP
-                                                                                : MF_WORKER_LINK_DOWN});
+            self->retry_at = mf_now() + MF_AGENT_REFUSED_MS;
+            continue;
+        }
+        set_linked(self, link == MF_BUS_LINK_UP);
+        feed(self, &(struct mf_worker_event){.kind = link == MF_BUS_LINK_UP ? MF_WORKER_LINK_UP
+                                                                            : MF_WORKER_LINK_DOWN});
     }
+}
+
+/* A refusal is final to libzmq; but the key may be put into the broker's ring at any time. */
+static void retry_if_refused(struct mf_agent *self)
+{
+    if (!self->retry_at || mf_now() < self->retry_at)
+        return;
+    self->retry_at = 0;
+    if (self->socket)
+        mf_bus_retry(self->socket, self->settings.broker);
+}
+
+/* An operator finds here when an order arrived; its order_id is the seq of the event that made it. */
+static void log_order(const struct mf_message *message)
+{
+    char uuid[MF_UUID_TEXT];
+    if (message->kind == MF_MSG_ORDER_CREATE)
+        mf_log(MF_LOG_INFO, "order-create", "id=%s order_id=%llu",
+               mf_uuid_text(message->order_create.id, uuid),
+               (unsigned long long)message->order_create.order_id);
+    else if (message->kind == MF_MSG_ORDER_DESTROY)
+        mf_log(MF_LOG_INFO, "order-destroy", "id=%s order_id=%llu",
+               mf_uuid_text(message->order_destroy.id, uuid),
+               (unsigned long long)message->order_destroy.order_id);
 }
 
 static void take_message(struct mf_agent *self, const struct mf_bus_in *in)
@@ -349,6 +376,7 @@ static void take_message(struct mf_agent *self, const struct mf_bus_in *in)
                (int)message.error.code.len, message.error.code.ptr, (int)message.error.text.len,
                message.error.text.ptr);
     feed(self, &(struct mf_worker_event){.kind = MF_WORKER_MESSAGE, .message = &message});
+    log_order(&message);
 }
 
 static void read_bus(struct mf_agent *self)
@@ -372,6 +400,8 @@ static long wait_ms(const struct mf_agent *self)
     mf_ms left = mf_worker_deadline(self->worker) - mf_now();
     if (!self->linked && left > MF_AGENT_UNLINKED_MS)
         left = MF_AGENT_UNLINKED_MS;
+    if (self->retry_at && left > self->retry_at - mf_now())
+        left = self->retry_at - mf_now();
     return left < 0 ? 0 : left > 60000 ? 60000 : (long)left;
 }
 
@@ -383,8 +413,10 @@ int mf_agent_run(struct mf_agent *self)
     feed(self, &(struct mf_worker_event){.kind = MF_WORKER_TICK});
     while (!self->stopping) {
         zmq_pollitem_t items[] = {
-            {NULL, MF_KEEPER_FD, ZMQ_POLLIN, 0},  {NULL, mf_pool_fd(self->pool), ZMQ_POLLIN, 0},
-            {NULL, self->signals, ZMQ_POLLIN, 0}, {self->links, 0, ZMQ_POLLIN, 0},
+            {NULL, MF_KEEPER_FD, ZMQ_POLLIN, 0},
+            {NULL, mf_pool_fd(self->pool), ZMQ_POLLIN, 0},
+            {NULL, self->signals, ZMQ_POLLIN, 0},
+            {NULL, self->links ? mf_bus_fd(self->links) : -1, ZMQ_POLLIN, 0},
             {self->socket, 0, ZMQ_POLLIN, 0},
         };
         if (zmq_poll(items, 5, wait_ms(self)) < 0 && errno != EINTR) {
@@ -395,6 +427,7 @@ int mf_agent_run(struct mf_agent *self)
         read_keeper(self);
         read_pool(self);
         read_links(self);
+        retry_if_refused(self);
         if (self->socket)
             read_bus(self);
         complain_if_alone(self);

@@ -47,9 +47,12 @@ static struct mf_job *get(struct fifo *fifo)
     return job;
 }
 
+/* Rings without the lock: who is woken wants it at once. */
 static void finish(struct mf_pool *self, struct mf_job *job)
 {
+    pthread_mutex_lock(&self->lock);
     put(&self->finished, job);
+    pthread_mutex_unlock(&self->lock);
     eventfd_write(self->fd, 1);
 }
 
@@ -66,8 +69,8 @@ static void *work(void *arg)
         }
         pthread_mutex_unlock(&self->lock);
         job->run(job);
-        pthread_mutex_lock(&self->lock);
         finish(self, job);
+        pthread_mutex_lock(&self->lock);
     }
     self->threads--;
     pthread_cond_signal(&self->ended);
@@ -122,16 +125,14 @@ void mf_pool_post(struct mf_pool *self, enum mf_lane lane, struct mf_job *job)
     MF_MAGIC(self, MF_POOL_MAGIC);
     pthread_mutex_lock(&self->lock);
     put(&self->lanes[lane].waiting, job);
-    pthread_cond_signal(&self->lanes[lane].wake);
     pthread_mutex_unlock(&self->lock);
+    pthread_cond_signal(&self->lanes[lane].wake);
 }
 
 void mf_pool_push(struct mf_pool *self, struct mf_job *job)
 {
     MF_MAGIC(self, MF_POOL_MAGIC);
-    pthread_mutex_lock(&self->lock);
     finish(self, job);
-    pthread_mutex_unlock(&self->lock);
 }
 
 int mf_pool_fd(const struct mf_pool *self)

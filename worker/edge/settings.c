@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -41,7 +42,7 @@ static const struct mf_setting table[] = {
     {"null-program", MF_SET_STRING, AT(null_program), 1, 4095, NULL, false,
      "Stand-in of the null driver; default mayfly-null beside this program"},
     {"machine-id", MF_SET_STRING, AT(machine_id), 1, 64, NULL, false,
-     "This machine; default /etc/machine-id"},
+     "This machine; default /etc/machine-id, else one made in STATE"},
     {"boot-id", MF_SET_STRING, AT(boot_id), 1, 64, NULL, false,
      "Take this for the host's boot id (tests); default: what the keeper says"},
     {"guests-die-with-me", MF_SET_STRING, AT(guests_die_with_me), 1, 7, "auto", false,
@@ -79,19 +80,42 @@ static int absolute(struct mf_arena *arena, char **path, const char *name, char 
     return 0;
 }
 
-static int find_machine_id(struct mf_arena *arena, char **id, char error[1024])
+static bool read_machine_id(const char *path, char text[66])
 {
-    char text[66] = "";
-    if (*id && **id)
-        return 0;
-    FILE *file = fopen("/etc/machine-id", "re");
-    if (file && fgets(text, sizeof text, file))
+    text[0] = 0;
+    FILE *file = fopen(path, "re");
+    if (file && fgets(text, 66, file))
         text[strcspn(text, "\n")] = 0;
     if (file)
         fclose(file);
-    if (!text[0] || strlen(text) > 64)
-        return refuse(error, "machine-id", "/etc/machine-id",
-                      "cannot be read or is empty; give --machine-id");
+    return text[0] && strlen(text) <= 64;
+}
+
+/* A machine without one (a container, a machine without systemd) is known by one made here, which stays with
+ * its state: the directory is local by design, so that it names the machine as well. */
+static bool make_machine_id(const char *path, char text[66])
+{
+    uint8_t bytes[16];
+    if (getrandom(bytes, sizeof bytes, 0) != (ssize_t)sizeof bytes)
+        return false;
+    for (size_t i = 0; i < sizeof bytes; i++)
+        snprintf(text + 2 * i, 3, "%02x", bytes[i]);
+    FILE *file = fopen(path, "wxe");
+    bool written = file && fprintf(file, "%s\n", text) > 0 && fflush(file) == 0 && fsync(fileno(file)) == 0;
+    if (file)
+        fclose(file);
+    return written;
+}
+
+static int find_machine_id(struct mf_arena *arena, const char *state, char **id, char error[1024])
+{
+    char text[66], own[3072];
+    if (*id && **id)
+        return 0;
+    mf_str_format(own, sizeof own, "%s/machine-id", state);
+    if (!read_machine_id("/etc/machine-id", text) && !read_machine_id(own, text) &&
+        !make_machine_id(own, text))
+        return refuse(error, "machine-id", own, "cannot be read or made; give --machine-id");
     *id = keep(arena, text);
     return 0;
 }
@@ -125,7 +149,7 @@ static int complete(struct mf_arena *arena, struct mf_agent_settings *s, char er
     if (r == 0)
         r = absolute(arena, &s->image_root, "image-root", error);
     if (r == 0)
-        r = find_machine_id(arena, &s->machine_id, error);
+        r = find_machine_id(arena, s->state, &s->machine_id, error);
     if (r < 0)
         return r;
     if (!s->uri || !*s->uri) {

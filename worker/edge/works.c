@@ -137,6 +137,10 @@ static void run_read_log(struct mf_work *self)
 {
     size_t max = self->bytes;
     self->bytes = 0;
+    if (!(self->fixed->caps & MF_DRIVER_HAS_CONSOLE)) {
+        self->code = MF_E_UNSUPPORTED;
+        return;
+    }
     int r = mf_places_console(self->fixed->settings->state, self->id, max, &self->log, &self->bytes);
     self->code = r == 0 ? MF_E_OK : r == -ENOENT ? MF_E_UNKNOWN : MF_E_DRIVER;
 }

@@ -180,8 +180,8 @@ void mf_keeper_unwatch(struct mf_keeper *self, struct mf_uuid id)
 void mf_keeper_guest_readable(struct mf_keeper *self, uint32_t index)
 {
     struct mf_keeper_guest *guest = &self->guests[index];
-    if (index >= self->n_places || guest->pidfd < 0)
-        return;
+    if (index >= self->n_places || guest->pidfd < 0 || !has_ended(guest->pidfd))
+        return; /* news of whoever had this place when the events were gathered */
     int status = 0;
     bool child = waitpid(guest->pid, &status, WNOHANG) ==
                  guest->pid; /* else it has another parent, or was reaped just now */

@@ -58,8 +58,11 @@ int mf_sqlite_fault(sqlite3 *db, const char *path, const char *what, char error[
 {
     int code = db ? sqlite3_extended_errcode(db) : SQLITE_NOMEM;
 
-    mf_str_format(error, MF_STORE_ERROR, "store %s: %s: %s", path, what,
-                  db ? sqlite3_errmsg(db) : "out of memory");
+    bool broken = (code & 0xff) == SQLITE_NOTADB || (code & 0xff) == SQLITE_CORRUPT;
+
+    mf_str_format(error, MF_STORE_ERROR, "store %.120s: %s: %s%s", path, what,
+                  db ? sqlite3_errmsg(db) : "out of memory",
+                  broken && !strstr(what, "restore") ? "; restore a backup" : "");
     switch (code & 0xff) {
     case SQLITE_FULL:
         return -ENOSPC;
@@ -197,10 +200,9 @@ static int judge(struct mf_store *self, bool *ret_new, char error[MF_STORE_ERROR
         return -EINVAL;
     if (version == MF_STORE_SCHEMA)
         return 0;
-    mf_str_format(
-        error, MF_STORE_ERROR,
-        "store %.120s has schema %lld, this broker knows up to %d: run the newer version that wrote it",
-        self->path, (long long)version, MF_STORE_SCHEMA);
+    mf_str_format(error, MF_STORE_ERROR, "store %.120s has schema %lld, this broker knows up to %d: %s",
+                  self->path, (long long)version, MF_STORE_SCHEMA,
+                  version > MF_STORE_SCHEMA ? "run the newer version that wrote it" : "restore a backup");
     return version > MF_STORE_SCHEMA ? -EPROTO : -EINVAL;
 }
 

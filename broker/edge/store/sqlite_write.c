@@ -83,7 +83,7 @@ static int drop_some(struct mf_store *self, size_t n_added, uint64_t *ret_lowest
 int mf_sqlite_append(struct mf_store *self, const struct mf_store_row *rows, size_t n_rows,
                      const struct mf_store_blob *blobs, size_t n_blobs, char error[MF_STORE_ERROR])
 {
-    uint64_t lowest;
+    uint64_t lowest = 0;
     int r;
 
     MF_MAGIC(self, MF_STORE_MAGIC);

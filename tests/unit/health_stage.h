@@ -1,0 +1,54 @@
+/* health_stage.h - the ear in virtual time: nodes that pulse, a broker that tells, and the trace of what the
+ * monitor said; times in it are milliseconds since the last mark. */
+#ifndef MF_HEALTH_STAGE_H
+#define MF_HEALTH_STAGE_H
+
+#include "health.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <cmocka.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { NODES = 4, PULSE_MS = 200, SILENCE_MS = 1200, GRACE_MS = 30000 };
+
+struct stage_node {
+    char name[16];
+    uint64_t epoch, counter;
+    uint8_t key[MF_PULSE_KEY];
+    bool pulsing, agent_dead;
+    mf_ms next; /* pulse */
+};
+struct health_stage {
+    struct mf_health *core;
+    struct stage_node nodes[NODES];
+    mf_ms now, mark;
+    struct mf_buf trace;
+    unsigned alives; /* said so far, which no trace shows */
+    struct mf_msg_monitor_alive last_alive;
+};
+extern struct health_stage stage;
+
+int stage_begin(void **state); /* cmocka set-up and tear-down */
+int stage_end(void **state);
+/* Two nodes, ready, connected, pulsing for a second; mark is the moment of node n0's latest pulse. */
+void stage_begin_two(void);
+
+void stage_feed(const struct mf_health_event *event);
+void stage_feed_kind(enum mf_health_event_kind kind);
+void stage_feed_message(const struct mf_message *message);
+void stage_feed_bytes(const uint8_t *bytes, size_t len); /* a datagram */
+void stage_welcome(void);
+void stage_told(struct stage_node *node, bool connected, enum mf_node_state state); /* monitor-node */
+
+void stage_pulse_bytes(const struct stage_node *node, uint64_t counter, uint8_t ret_bytes[MF_PULSE_SIZE]);
+void stage_beat(struct stage_node *node); /* one pulse, now */
+void stage_start_pulsing(struct stage_node *node);
+/* Until `ms` after the mark: pulses as they are due, the core's deadlines kept to the millisecond. */
+void stage_run_to(mf_ms ms);
+
+void stage_set_mark(void); /* and forget the trace */
+void stage_assert_trace(const char *expected);
+
+#endif
