@@ -28,12 +28,11 @@ def main():
     report = {"bench": "memory"}
     for driver, nodes, count in (("libvirt", 1, 10), ("null", 4, options.instances)):
         state = pathlib.Path(tempfile.mkdtemp(prefix="mf-", dir="/tmp"))
-        cluster = Cluster(state, nodes, driver)
+        room = ["--agent-arg=--vcpus", "--agent-arg=64"] if driver == "libvirt" else []
+        cluster = Cluster(state, nodes, driver, up_args=room)
         try:
             cluster.up()
-            if driver == "libvirt":
-                cluster.ok("offering", "add", "mini", "--vcpus", 1, "--memory-mib", 64, "--disk-mib", 16)
-            cluster.ok("provision", "--group", "web", "--count", count, "--image", "tiny", "--offering", "mini" if driver == "libvirt" else "small",
+            cluster.ok("provision", "--group", "web", "--count", count, "--image", "tiny", "--offering", "small",
                        "--wait", "--timeout", 600, timeout=700)
             keeper = cluster.pid("node-0")
             agent = next(p for p in children(keeper) if "mayfly-agent" in cmdline(p))

@@ -2,6 +2,7 @@
 """The law of the house, checked: who may include whom (docs/ARCHITECTURE.md). A core knows no world; libvirt and SQLite have one room each."""
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 
@@ -30,8 +31,11 @@ WORKER_EDGE_HEADERS = {"keeper_wire.h"}  # all the agent may know of its keeper
 
 
 def files():
-    out = subprocess.run(["git", "ls-files", "-co", "--exclude-standard", "*.c", "*.h"], cwd=ROOT, capture_output=True, text=True)
-    names = out.stdout.split() if out.returncode == 0 else [str(p.relative_to(ROOT)) for p in ROOT.rglob("*.[ch]") if "build" not in p.parts]
+    names = []
+    if shutil.which("git"):
+        names = subprocess.run(["git", "ls-files", "-co", "--exclude-standard", "*.c", "*.h"], cwd=ROOT, capture_output=True, text=True).stdout.split()
+    if not names:  # an unpacked archive, or a machine without git
+        names = [str(p.relative_to(ROOT)) for p in ROOT.rglob("*.[ch]") if p.relative_to(ROOT).parts[0] != "build"]
     return [n for n in names if (ROOT / n).exists()]
 
 
