@@ -137,3 +137,27 @@ void bench_client_await(struct bench_client *self, const char *type, struct mf_r
             }
     }
 }
+
+double bench_client_birth(struct bench_client *self, unsigned long run, int round, struct mf_str user_data)
+{
+    char group[32], id[64];
+    struct mf_rec_event_row row;
+    struct mf_message message = {.kind = MF_MSG_PROVISION};
+    message.provision.request_id = mf_str_format(id, sizeof id, "p-%lx-%d", run, round);
+    message.provision.group = mf_str_format(group, sizeof group, "b%lx-%d", run, round);
+    message.provision.count = 1;
+    message.provision.image = mf_str("tiny");
+    message.provision.offering = mf_str("small");
+    message.provision.user_data.bytes = user_data;
+    double began = bench_us();
+    bench_client_send(self, &message);
+    bench_client_await(self, "instance.running", &row, 120000);
+    double took = bench_us() - began;
+
+    message = (struct mf_message){.kind = MF_MSG_DESTROY};
+    message.destroy.request_id = mf_str_format(id, sizeof id, "d-%lx-%d", run, round);
+    message.destroy.target = mf_str(group);
+    bench_client_send(self, &message);
+    bench_client_await(self, "instance.gone", &row, 120000);
+    return took;
+}

@@ -28,4 +28,8 @@ void bench_client_follow(struct bench_client *self, uint64_t stream, const char 
 void bench_client_await(struct bench_client *self, const char *type, struct mf_rec_event_row *ret_row,
                         int timeout_ms);
 
+/* One instance of a new group asked for, seen running, and destroyed again: microseconds from the request
+ * sent to instance.running received. Streams of both types must be open. run and round make the names. */
+double bench_client_birth(struct bench_client *self, unsigned long run, int round, struct mf_str user_data);
+
 #endif

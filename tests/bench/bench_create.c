@@ -97,29 +97,6 @@ static double raw_once(struct raw *raw)
     return took;
 }
 
-static double mayfly_once(struct bench_client *client, unsigned long run_id, int round)
-{
-    char group[32], id[64];
-    struct mf_message message = {.kind = MF_MSG_PROVISION};
-    message.provision.request_id = mf_str_format(id, sizeof id, "p-%lx-%d", run_id, round);
-    message.provision.group = mf_str_format(group, sizeof group, "c%lx-%d", run_id, round);
-    message.provision.count = 1;
-    message.provision.image = mf_str("tiny");
-    message.provision.offering = mf_str("small");
-    message.provision.user_data.bytes = mf_str("#!/bin/sh\n");
-    struct mf_rec_event_row row;
-    double began = bench_us();
-    bench_client_send(client, &message);
-    bench_client_await(client, "instance.running", &row, 120000);
-    double took = bench_us() - began;
-    message = (struct mf_message){.kind = MF_MSG_DESTROY};
-    message.destroy.request_id = mf_str_format(id, sizeof id, "d-%lx-%d", run_id, round);
-    message.destroy.target = mf_str(group);
-    bench_client_send(client, &message);
-    bench_client_await(client, "instance.gone", &row, 120000);
-    return took;
-}
-
 static int measure(int argc, char **argv)
 {
     int rounds = argc > 6 ? atoi(argv[6]) : 40;
@@ -136,7 +113,7 @@ static int measure(int argc, char **argv)
     for (int i = -2; i < rounds; i++) { /* two rounds to warm both roots up */
         int at = i < 0 ? 0 : i;
         plain[at] = raw_once(&raw);
-        whole[at] = mayfly_once(&client, run_id, i + 2);
+        whole[at] = bench_client_birth(&client, run_id, i + 2, mf_str("#!/bin/sh\n"));
     }
     double plain_p50 = bench_percentile(plain, (size_t)rounds, .5),
            whole_p50 = bench_percentile(whole, (size_t)rounds, .5);

@@ -148,29 +148,6 @@ static double commit_once(sqlite3 *db, sqlite3_stmt *insert)
     return bench_us() - began;
 }
 
-static double provision_once(struct bench_client *client, unsigned long run, int round)
-{
-    char group[32], id[64];
-    struct mf_message message = {.kind = MF_MSG_PROVISION};
-    message.provision.request_id = mf_str_format(id, sizeof id, "p-%lx-%d", run, round);
-    message.provision.group = mf_str_format(group, sizeof group, "b%lx-%d", run, round);
-    message.provision.count = 1;
-    message.provision.image = mf_str("tiny");
-    message.provision.offering = mf_str("small");
-    struct mf_rec_event_row row;
-    double began = bench_us();
-    bench_client_send(client, &message);
-    bench_client_await(client, "instance.running", &row, 10000);
-    double took = bench_us() - began;
-
-    message = (struct mf_message){.kind = MF_MSG_DESTROY};
-    message.destroy.request_id = mf_str_format(id, sizeof id, "d-%lx-%d", run, round);
-    message.destroy.target = mf_str(group);
-    bench_client_send(client, &message);
-    bench_client_await(client, "instance.gone", &row, 10000);
-    return took;
-}
-
 int main(int argc, char **argv)
 {
     if (argc < 4)
@@ -199,7 +176,7 @@ int main(int argc, char **argv)
         hops[at] = hop_once(&hop);
         commits[2 * at] = commit_once(db, insert);
         commits[2 * at + 1] = commit_once(db, insert);
-        whole[at] = provision_once(&client, run, i + 10);
+        whole[at] = bench_client_birth(&client, run, i + 10, (struct mf_str){0});
     }
     double hop_p50 = bench_percentile(hops, (size_t)rounds, .5),
            commit_p50 = bench_percentile(commits, 2 * (size_t)rounds, .5);

@@ -68,7 +68,7 @@ static int run_phase(int (*phase)(void))
 
 int mf_world_run(int (*const phases[])(void), size_t n)
 {
-    strcpy(mf_world_root, "/tmp/mf-driver-XXXXXX");
+    snprintf(mf_world_root, sizeof mf_world_root, "%s", "/tmp/mf-driver-XXXXXX");
     if (!mkdtemp(mf_world_root) || prctl(PR_SET_CHILD_SUBREAPER, 1) < 0) {
         perror("driver_world");
         return 1;

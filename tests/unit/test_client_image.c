@@ -27,8 +27,8 @@ static int begin(void **state)
     char kernel[1024] = {0}, sub[128];
     memcpy(kernel + 0x1fe, "\x55\xaa", 2);
     memcpy(kernel + 0x202, "HdrS", 4);
-    strcpy(root, "/tmp/mayfly-image-XXXXXX");
-    strcpy(outside, "/tmp/mayfly-outside-XXXXXX");
+    snprintf(root, sizeof root, "%s", "/tmp/mayfly-image-XXXXXX");
+    snprintf(outside, sizeof outside, "%s", "/tmp/mayfly-outside-XXXXXX");
     if (!mkdtemp(root) || !mkdtemp(outside))
         return -1;
     snprintf(sub, sizeof sub, "%s/sub", root);

@@ -200,7 +200,7 @@ static void test_bad_spec(void **state)
     if (strcmp(kind, "null") == 0)
         skip();
     guest_make(&guest, mf_world_id(), NULL);
-    strcpy(guest.spec.name, "default/we\x01b/3#1");
+    snprintf(guest.spec.name, sizeof guest.spec.name, "%s", "default/we\x01b/3#1");
     assert_int_equal(ops->create(driver, &guest.spec, &pid, error), -EINVAL);
     assert_gone(&guest);
     if (!can(MF_DRIVER_HAS_DISK))
@@ -227,7 +227,7 @@ static void test_hostile_names(void **state)
     struct guest guest;
     struct mf_driver_guest found;
     guest_make(&guest, mf_world_id(), NULL);
-    strcpy(guest.spec.name, "default/<a b='&amp;\"'> epoch='9' ../\xe2\x82\xac/1#1");
+    snprintf(guest.spec.name, sizeof guest.spec.name, "%s", "default/<a b='&amp;\"'> epoch='9' ../\xe2\x82\xac/1#1");
     create(&guest);
     assert_true(listed(guest.id, &found));
     assert_string_equal(found.name, guest.spec.name);

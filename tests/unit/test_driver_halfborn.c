@@ -28,7 +28,7 @@ static void path_of(const char *name, char path[256])
 static int make_root(void **state)
 {
     char path[256];
-    strcpy(root, "/tmp/mf-halfborn-XXXXXX");
+    snprintf(root, sizeof root, "%s", "/tmp/mf-halfborn-XXXXXX");
     if (!mkdtemp(root))
         return -1;
     snprintf(path, sizeof path, "%s/run", root);
