@@ -147,6 +147,23 @@ uint64_t mf_hash(const void *bytes, size_t len)
     return h ^ (h >> 32); /* the low bits of FNV see too little of the last bytes */
 }
 
+/* The finaliser of splitmix64 (Steele, Lea, Flood, 2014) over both halves: ids that differ in few bits, as
+ * time-ordered ones do, must not cancel out. */
+static uint64_t mix(uint64_t x)
+{
+    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
+    x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
+    return x ^ (x >> 31);
+}
+
+uint64_t mf_guest_digest(struct mf_uuid id)
+{
+    uint64_t high, low;
+    memcpy(&high, id.bytes, 8);
+    memcpy(&low, id.bytes + 8, 8);
+    return mix(high + 0x9e3779b97f4a7c15u) ^ mix(mix(low) + high);
+}
+
 bool mf_digest_is_zero(struct mf_digest d)
 {
     return mf_digest_eq(d, (struct mf_digest){{0}});

@@ -36,6 +36,8 @@ const char *mf_uuid_text(struct mf_uuid id, char text[MF_UUID_TEXT]); /* returns
 bool mf_uuid_parse(const char *text, size_t len,
                    struct mf_uuid *ret_id);      /* only the 36-byte lower or upper case form */
 uint64_t mf_hash(const void *bytes, size_t len); /* FNV-1a folded; for tables, not for secrets */
+/* What a running guest adds (by XOR) to the digest of its node's view in worker-alive. */
+uint64_t mf_guest_digest(struct mf_uuid id);
 
 bool mf_digest_is_zero(struct mf_digest d);
 bool mf_digest_eq(struct mf_digest a, struct mf_digest b);
