@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 void (*mf_panic_hook)(void);
+void (*mf_move_hook)(const char *table, unsigned state, unsigned event);
 
 _Noreturn void mf_panic(const char *file, int line, const char *function, const char *expression)
 {

@@ -19,10 +19,17 @@ enum {
     AT_GUESTS = 108,
     AT_NONCE = 112,
     AT_MAC = 120,
-    MAC_SIZE = 32
+    MAC_SIZE = 32,
+    /* a relay's, after the same head */
+    AT_ADDRESS = 120,
+    AT_PORT = 136,
+    AT_PROBE = 138,
+    AT_RELAY_MAC = 290
 };
 _Static_assert(AT_NODE + MF_NAME_MAX == AT_EPOCH, "layout");
 _Static_assert(AT_MAC + MAC_SIZE == MF_PULSE_SIZE, "layout");
+_Static_assert(AT_PROBE + MF_PULSE_SIZE == AT_RELAY_MAC, "layout");
+_Static_assert(AT_RELAY_MAC + MAC_SIZE == MF_RELAY_SIZE, "layout");
 
 static const char MAGIC[4] = {'M', 'F', 'P', '1'};
 
@@ -41,18 +48,27 @@ static uint64_t get(const uint8_t *at, int size)
     return value;
 }
 
-static void make_mac(const uint8_t *bytes, const uint8_t key[MF_PULSE_KEY], uint8_t ret_mac[MAC_SIZE])
+/* Over all before it. */
+static void make_mac(const uint8_t *bytes, size_t len, const uint8_t key[MF_PULSE_KEY],
+                     uint8_t ret_mac[MAC_SIZE])
 {
-    crypto_generichash(ret_mac, MAC_SIZE, bytes, AT_MAC, key, MF_PULSE_KEY);
+    crypto_generichash(ret_mac, MAC_SIZE, bytes, len, key, MF_PULSE_KEY);
 }
 
-void mf_pulse_encode(const struct mf_pulse *pulse, const uint8_t key[MF_PULSE_KEY],
-                     uint8_t ret_bytes[MF_PULSE_SIZE])
+static bool verify_mac(const uint8_t *bytes, size_t len, const uint8_t key[MF_PULSE_KEY])
+{
+    uint8_t mac[MAC_SIZE];
+
+    make_mac(bytes, len, key, mac);
+    return sodium_memcmp(mac, bytes + len, MAC_SIZE) == 0;
+}
+
+static void write_head(const struct mf_pulse *pulse, uint8_t ret_bytes[AT_MAC])
 {
     size_t len = strnlen(pulse->node, sizeof(pulse->node));
 
     MF_CHECK(len >= 1 && len <= MF_NAME_MAX);
-    memset(ret_bytes, 0, MF_PULSE_SIZE);
+    memset(ret_bytes, 0, AT_MAC);
     memcpy(ret_bytes + AT_MAGIC, MAGIC, sizeof(MAGIC));
     put(ret_bytes + AT_KIND, pulse->kind, 4);
     ret_bytes[AT_LEN] = (uint8_t)len;
@@ -63,7 +79,14 @@ void mf_pulse_encode(const struct mf_pulse *pulse, const uint8_t key[MF_PULSE_KE
     put(ret_bytes + AT_FLAGS, pulse->flags, 4);
     put(ret_bytes + AT_GUESTS, pulse->guests, 4);
     put(ret_bytes + AT_NONCE, pulse->nonce, 8);
-    make_mac(ret_bytes, key, ret_bytes + AT_MAC);
+}
+
+void mf_pulse_encode(const struct mf_pulse *pulse, const uint8_t key[MF_PULSE_KEY],
+                     uint8_t ret_bytes[MF_PULSE_SIZE])
+{
+    MF_CHECK(pulse->kind >= MF_PULSE_BEAT && pulse->kind <= MF_PULSE_ECHO);
+    write_head(pulse, ret_bytes);
+    make_mac(ret_bytes, AT_MAC, key, ret_bytes + AT_MAC);
 }
 
 static bool read_node(const uint8_t *bytes, char ret_node[MF_NAME_MAX + 1])
@@ -80,17 +103,16 @@ static bool read_node(const uint8_t *bytes, char ret_node[MF_NAME_MAX + 1])
     return true;
 }
 
-int mf_pulse_peek(const void *bytes, size_t len, struct mf_pulse *ret_pulse)
+static bool read_head(const uint8_t *at, enum mf_pulse_kind first, enum mf_pulse_kind last,
+                      struct mf_pulse *ret_pulse)
 {
-    const uint8_t *at = bytes;
     struct mf_pulse pulse = {0};
+    uint64_t kind = get(at + AT_KIND, 4);
 
-    if (len != MF_PULSE_SIZE || memcmp(at + AT_MAGIC, MAGIC, sizeof(MAGIC)) != 0)
-        return -EBADMSG;
-    if (get(at + AT_KIND, 4) < MF_PULSE_BEAT || get(at + AT_KIND, 4) > MF_PULSE_ECHO ||
+    if (memcmp(at + AT_MAGIC, MAGIC, sizeof(MAGIC)) != 0 || kind < first || kind > last ||
         !read_node(at, pulse.node))
-        return -EBADMSG;
-    pulse.kind = (enum mf_pulse_kind)get(at + AT_KIND, 4);
+        return false;
+    pulse.kind = (enum mf_pulse_kind)kind;
     pulse.epoch = get(at + AT_EPOCH, 8);
     memcpy(pulse.boot, at + AT_BOOT, sizeof(pulse.boot));
     pulse.counter = get(at + AT_COUNTER, 8);
@@ -98,15 +120,54 @@ int mf_pulse_peek(const void *bytes, size_t len, struct mf_pulse *ret_pulse)
     pulse.guests = (uint32_t)get(at + AT_GUESTS, 4);
     pulse.nonce = get(at + AT_NONCE, 8);
     *ret_pulse = pulse;
+    return true;
+}
+
+int mf_pulse_peek(const void *bytes, size_t len, struct mf_pulse *ret_pulse)
+{
+    if (len != MF_PULSE_SIZE || !read_head(bytes, MF_PULSE_BEAT, MF_PULSE_ECHO, ret_pulse))
+        return -EBADMSG;
     return 0;
 }
 
 bool mf_pulse_verify(const uint8_t bytes[MF_PULSE_SIZE], const uint8_t key[MF_PULSE_KEY])
 {
-    uint8_t mac[MAC_SIZE];
+    return verify_mac(bytes, AT_MAC, key);
+}
 
-    make_mac(bytes, key, mac);
-    return sodium_memcmp(mac, bytes + AT_MAC, MAC_SIZE) == 0;
+void mf_relay_encode(const struct mf_relay *relay, const uint8_t key[MF_PULSE_KEY],
+                     uint8_t ret_bytes[MF_RELAY_SIZE])
+{
+    MF_CHECK(relay->head.kind == MF_PULSE_RELAY && relay->port > 0);
+    MF_CHECK(get(relay->probe + AT_NONCE, 8) == relay->head.nonce);
+    write_head(&relay->head, ret_bytes);
+    memcpy(ret_bytes + AT_ADDRESS, relay->address, sizeof(relay->address));
+    put(ret_bytes + AT_PORT, relay->port, 2);
+    memcpy(ret_bytes + AT_PROBE, relay->probe, sizeof(relay->probe));
+    make_mac(ret_bytes, AT_RELAY_MAC, key, ret_bytes + AT_RELAY_MAC);
+}
+
+int mf_relay_peek(const void *bytes, size_t len, struct mf_relay *ret_relay)
+{
+    const uint8_t *at = bytes;
+    struct mf_pulse probe;
+    struct mf_relay relay;
+
+    if (len != MF_RELAY_SIZE || !read_head(at, MF_PULSE_RELAY, MF_PULSE_RELAY, &relay.head))
+        return -EBADMSG;
+    if (mf_pulse_peek(at + AT_PROBE, MF_PULSE_SIZE, &probe) < 0 || probe.kind != MF_PULSE_PROBE ||
+        probe.nonce != relay.head.nonce || get(at + AT_PORT, 2) == 0)
+        return -EBADMSG;
+    memcpy(relay.address, at + AT_ADDRESS, sizeof(relay.address));
+    relay.port = (uint16_t)get(at + AT_PORT, 2);
+    memcpy(relay.probe, at + AT_PROBE, sizeof(relay.probe));
+    *ret_relay = relay;
+    return 0;
+}
+
+bool mf_relay_verify(const uint8_t bytes[MF_RELAY_SIZE], const uint8_t key[MF_PULSE_KEY])
+{
+    return verify_mac(bytes, AT_RELAY_MAC, key);
 }
 
 void mf_pulse_key(const uint8_t secret[32], struct mf_str node, uint64_t epoch, uint8_t ret_key[MF_PULSE_KEY])

@@ -2,10 +2,17 @@
  * then settles: vacant slots are filled, what waits is placed, empty groups end, monitors are told.
  * Everything a feed decided is in the log before the feed returns. */
 #include "broker.h"
+#include "blame.h"
+#include "breaker.h"
 #include "check.h"
+#include "drain.h"
+#include "domains.h"
+#include "drift.h"
 #include "fold.h"
+#include "grace.h"
 #include "heal.h"
 #include "journal.h"
+#include "leases.h"
 #include "monitors.h"
 #include "nodes.h"
 #include "orders.h"
@@ -15,6 +22,7 @@
 #include "requests.h"
 #include "state.h"
 #include "streams.h"
+#include "votes.h"
 
 #include <stdlib.h>
 
@@ -30,6 +38,12 @@ void mf_broker_config_default(struct mf_broker_config *ret_config)
                                             .destroy_ms = 60000,
                                             .resend_ms = 500,
                                             .monitor_ms = 2000,
+                                            .doubt_percent = 50,
+                                            .breaker_nodes = 4,
+                                            .breaker_percent = 30,
+                                            .breaker_domain_percent = 60,
+                                            .breaker_window_ms = 10000,
+                                            .lease_ms = 10000,
                                             .backoff_ms = 500,
                                             .backoff_max_ms = 60000,
                                             .request_keep_ms = 24 * 3600 * 1000,
@@ -45,6 +59,12 @@ static void check_config(const struct mf_broker_config *c)
     MF_CHECK(c->agent_grace_ms >= 0 && c->alive_ms >= 10 && c->alive_ms <= 60000);
     MF_CHECK(c->create_ms >= 1 && c->create_ms <= 3600000 && c->destroy_ms >= 1 && c->destroy_ms <= 3000000);
     MF_CHECK(c->resend_ms >= 1 && c->monitor_ms >= 1);
+    MF_CHECK(c->doubt_percent >= 1 && c->doubt_percent <= 100);
+    MF_CHECK(c->breaker_percent >= 1 && c->breaker_percent <= 100);
+    MF_CHECK(c->breaker_domain_percent >= 1 && c->breaker_domain_percent <= 100);
+    MF_CHECK(c->breaker_window_ms >= 0 && c->breaker_window_ms <= 3600000);
+    MF_CHECK(c->lease_ms >= 100 && c->lease_ms <= 3600000 && c->renew_ms >= 0 &&
+             2 * c->renew_ms <= c->lease_ms);
     MF_CHECK(c->backoff_ms >= 1 && c->backoff_max_ms >= c->backoff_ms);
     MF_CHECK(c->request_keep_ms >= 0 && c->orders_per_node >= 1 && c->list_page >= 1);
 }
@@ -60,9 +80,16 @@ struct mf_broker *mf_broker_new(const struct mf_broker_config *config)
     b->groups_by_id = mf_map_new();
     b->instances = mf_map_new();
     b->requests = mf_map_new();
+    b->strangers = mf_map_new();
     b->room = 1;
     b->oldest = 0;
     b->place.kind = MF_ALARM_PLACE;
+    b->beat.kind = MF_ALARM_BEAT;
+    b->grace.kind = MF_ALARM_GRACE;
+    b->breaker.alarm.kind = MF_ALARM_BREAKER;
+    b->breaker.calm.kind = MF_ALARM_CALM;
+    b->breaker.domains = mf_map_new();
+    b->lease.kind = MF_ALARM_LEASE;
     b->place_at = INT64_MIN / 2;
     return b;
 }
@@ -75,15 +102,15 @@ void mf_broker_destroy(struct mf_broker **self)
         return;
     MF_MAGIC(b, MAGIC);
     mf_streams_free(b);
-    while (b->asks) {
+    mf_out_free(b);
+    mf_breaker_free(b);
+    mf_fold_free(b);
+    while (b->asks) { /* after the fold, which still takes timers out of the heap that theirs are in */
         struct mf_ask *ask = b->asks;
         b->asks = ask->next;
         free(ask);
     }
-    mf_out_free(b);
-    mf_fold_free(b);
     mf_heap_free(&b->alarms);
-    free(b->spread_counts);
     b->magic = 0;
     free(b);
     *self = NULL;
@@ -91,7 +118,28 @@ void mf_broker_destroy(struct mf_broker **self)
 
 /* ------------------------------------------------------------------ feed */
 
-static void start(struct mf_broker *b, uint64_t oldest)
+static void begin_history(struct mf_broker *b)
+{
+    struct mf_event created = {.kind = MF_EV_CLUSTER_CREATED,
+                               .cluster_created = {.cluster_id = mf_uuid_make(&b->random, b->wall_ms),
+                                                   .log_id = mf_uuid_make(&b->random, b->wall_ms)}};
+
+    b->oldest = 1;
+    mf_journal(b, 0, &created, mf_str("cluster"));
+}
+
+/* What was told after the copy was made is unknown here, though others may have seen it. */
+static void begin_other_history(struct mf_broker *b)
+{
+    struct mf_event restored = {.kind = MF_EV_CLUSTER_RESTORED,
+                                .cluster_restored = {.log_id = mf_uuid_make(&b->random, b->wall_ms),
+                                                     .from_log_id = b->log_id,
+                                                     .from_seq = b->seq}};
+
+    mf_journal(b, 0, &restored, mf_str("cluster"));
+}
+
+static void start(struct mf_broker *b, uint64_t oldest, bool restored)
 {
     MF_CHECK(!b->reigning);
     b->reigning = true;
@@ -99,19 +147,23 @@ static void start(struct mf_broker *b, uint64_t oldest)
     b->committed = b->seq; /* what was loaded came from the store */
     if (oldest)
         b->oldest = oldest;
-    if (mf_uuid_is_zero(b->cluster_id)) {
-        struct mf_event created = {.kind = MF_EV_CLUSTER_CREATED,
-                                   .cluster_created = {.cluster_id = mf_uuid_make(&b->random, b->wall_ms),
-                                                       .log_id = mf_uuid_make(&b->random, b->wall_ms)}};
-        b->oldest = 1;
-        mf_journal(b, 0, &created, mf_str("cluster"));
-    }
-    mf_journal(b, 0,
-               &(struct mf_event){.kind = MF_EV_BROKER_STARTED,
-                                  .broker_started = {.term = b->term + 1, .version = mf_str(MAYFLY_VERSION)}},
-               mf_str("cluster"));
+    if (mf_uuid_is_zero(b->cluster_id))
+        begin_history(b);
+    else if (restored)
+        begin_other_history(b);
+    mf_leases_begin(b);
+    b->reign_seq =
+        mf_journal(b, 0,
+                   &(struct mf_event){.kind = MF_EV_BROKER_STARTED,
+                                      .broker_started = {.term = b->term + 1,
+                                                         .version = mf_str(MAYFLY_VERSION),
+                                                         .lease_ms = (uint64_t)b->config.lease_ms}},
+                   mf_str("cluster"));
+    mf_grace_begin(b);
     mf_monitors_begin(b);
+    mf_blame_begin(b);
     mf_heal_begin(b);
+    mf_breaker_begin(b);
 }
 
 static void on_message(struct mf_broker *b, const struct mf_broker_event *event)
@@ -125,6 +177,16 @@ static void on_message(struct mf_broker *b, const struct mf_broker_event *event)
     case MF_MSG_DESTROY:
     case MF_MSG_IMAGE_ADD:
     case MF_MSG_OFFERING_ADD:
+    case MF_MSG_NODE_CORDON:
+    case MF_MSG_NODE_UNCORDON:
+    case MF_MSG_NODE_DRAIN:
+    case MF_MSG_NODE_FORGET:
+    case MF_MSG_MONITOR_FORGET:
+    case MF_MSG_IMAGE_RELEASE:
+    case MF_MSG_FREEZE:
+    case MF_MSG_THAW:
+    case MF_MSG_ADOPT:
+    case MF_MSG_PURGE:
         mf_request_message(b, &event->peer, m, event->body_digest);
         return;
     case MF_MSG_SUBSCRIBE:
@@ -144,6 +206,7 @@ static void on_message(struct mf_broker *b, const struct mf_broker_event *event)
     case MF_MSG_ORDER_RESULT:
     case MF_MSG_FACT_DEATH:
     case MF_MSG_WORKER_ALIVE:
+    case MF_MSG_LEASE_ASK:
     case MF_MSG_INVENTORY:
     case MF_MSG_LOG_TAIL:
         mf_node_message(b, &event->peer, m);
@@ -153,6 +216,7 @@ static void on_message(struct mf_broker *b, const struct mf_broker_event *event)
     case MF_MSG_LIST_NODES:
     case MF_MSG_LIST_IMAGES:
     case MF_MSG_LIST_OFFERINGS:
+    case MF_MSG_LIST_DOMAINS:
     case MF_MSG_STATUS:
     case MF_MSG_LOGS:
     case MF_MSG_BACKUP:
@@ -188,7 +252,7 @@ static void dispatch(struct mf_broker *b, const struct mf_broker_event *event)
     case MF_BROKER_TICK:
         return;
     case MF_BROKER_START:
-        start(b, event->oldest);
+        start(b, event->oldest, event->restored);
         return;
     case MF_BROKER_MESSAGE:
         MF_CHECK(event->peer.handle != 0);
@@ -235,7 +299,37 @@ static void go_off(struct mf_broker *b, struct mf_alarm *alarm)
         mf_monitor_alarm(b, CONTAINER(struct mf_monitor, alarm, alarm));
         return;
     case MF_ALARM_LOOK:
-        mf_node_look(b, CONTAINER(struct mf_node, look, alarm));
+        mf_drift_look(b, CONTAINER(struct mf_node, look, alarm));
+        return;
+    case MF_ALARM_QUARANTINE:
+        mf_blame_quarantine_over(b, CONTAINER(struct mf_node, quarantine, alarm));
+        return;
+    case MF_ALARM_DELAY:
+        mf_node_try_ready(b, CONTAINER(struct mf_node, delay, alarm));
+        return;
+    case MF_ALARM_PURGE:
+        mf_domain_alarm(b, CONTAINER(struct mf_stranger, alarm, alarm));
+        return;
+    case MF_ALARM_CANARY:
+        mf_blame_try_due(b, CONTAINER(struct mf_image, retry, alarm));
+        return;
+    case MF_ALARM_BEAT:
+        mf_grace_beat(b);
+        return;
+    case MF_ALARM_GRACE:
+        mf_grace_over(b);
+        return;
+    case MF_ALARM_DOUBT:
+        mf_votes_alarm(b, CONTAINER(struct mf_node, doubts.alarm, alarm));
+        return;
+    case MF_ALARM_BREAKER:
+        mf_breaker_alarm(b);
+        return;
+    case MF_ALARM_CALM:
+        mf_breaker_calm(b);
+        return;
+    case MF_ALARM_LEASE:
+        b->room++; /* what waited for that lease may be placed */
         return;
     case MF_ALARM_PLACE:
         return; /* settling is what it is for */
@@ -244,6 +338,8 @@ static void go_off(struct mf_broker *b, struct mf_alarm *alarm)
 
 static void settle(struct mf_broker *b)
 {
+    mf_breaker_settle(b);
+    mf_drain_pass(b);
     mf_heal_births(b);
     mf_place_pass(b);
     mf_heal_groups_gone(b);
@@ -259,6 +355,7 @@ void mf_broker_feed(struct mf_broker *b, mf_ms now, const struct mf_broker_event
     if (now > b->now)
         b->now = now;
     b->wall_ms = event->wall_ms;
+    mf_grace_watch(b);
     dispatch(b, event);
     while ((timer = mf_heap_take(&b->alarms, b->now)))
         go_off(b, CONTAINER(struct mf_alarm, timer, timer));
@@ -329,16 +426,16 @@ bool mf_broker_next_instance(const struct mf_broker *b, size_t *cursor,
 
     if (!mf_map_next(b->instances, cursor, (void **)&inst))
         return false;
-    MF_CHECK(inst->node || inst->state != MF_INSTANCE_STATE_RUNNING);
-    *ret_view = (struct mf_broker_instance_view){
-        .id = inst->id,
-        .group_id = mf_group_of(inst)->id,
-        .group = mf_group_of(inst)->name,
-        .node = inst->node ? inst->node->name : (struct mf_str){NULL, 0},
-        .slot = inst->slot->index,
-        .generation = inst->generation,
-        .epoch = inst->state == MF_INSTANCE_STATE_RUNNING ? inst->node->epoch : inst->epoch,
-        .state = inst->state,
-        .current = inst->current};
+    MF_CHECK(inst->node || !mf_instance_runs(inst));
+    *ret_view =
+        (struct mf_broker_instance_view){.id = inst->id,
+                                         .group_id = mf_group_of(inst)->id,
+                                         .group = mf_group_of(inst)->name,
+                                         .node = inst->node ? inst->node->name : (struct mf_str){NULL, 0},
+                                         .slot = inst->slot->index,
+                                         .generation = inst->generation,
+                                         .epoch = mf_instance_runs(inst) ? inst->node->epoch : inst->epoch,
+                                         .state = inst->state,
+                                         .current = inst->current};
     return true;
 }

@@ -27,6 +27,15 @@ struct mf_broker_config {
     mf_ms destroy_ms;         /* deadline of a destroy order, beyond its grace; default 60000 */
     mf_ms resend_ms;  /* first resend of an order that was not acknowledged; doubles up to 8 x; default 500 */
     mf_ms monitor_ms; /* a monitor unheard for this long is lost; default 2000 */
+    uint32_t doubt_percent;   /* a monitor that hears a smaller share of what it should doubts itself; 1..100,
+                                 default 50 */
+    uint32_t breaker_nodes;   /* of so many known nodes up the breaker holds verdicts; default 4; 0 never */
+    uint32_t breaker_percent; /* of the nodes that may be failed at once: more are held; 1..100, default 30 */
+    uint32_t breaker_domain_percent; /* the same among the nodes of one rack (three or more); default 60 */
+    mf_ms breaker_window_ms; /* a failure counts for so long, or until what it lost runs again; default 10000
+                              */
+    mf_ms lease_ms;          /* a node's right to keep at-most instances running; default 10000 */
+    mf_ms renew_ms;          /* how often keepers ask for one; 0, the default: a fifth of lease_ms */
     mf_ms backoff_ms; /* first delay after a failed birth; doubles, jittered, up to backoff_max_ms; default
                          500 */
     mf_ms backoff_max_ms;  /* default 60000 */
@@ -65,7 +74,7 @@ struct mf_broker_event {
     struct mf_digest body_digest;
     uint64_t seq, stream, oldest;
     uint32_t rows;
-    bool full;
+    bool full, restored; /* restored: what was loaded is a copy of an earlier time */
 };
 
 enum mf_broker_action_kind {
@@ -91,6 +100,7 @@ struct mf_broker_action {
     const struct mf_message *message;
     uint64_t stream, seq, until;
     uint32_t rows;
+    struct mf_uuid log_id; /* STREAM_READ: of the rows */
     struct mf_str type_prefix,
         subject_prefix; /* subject: itself or what is below it (next byte is '/' or '#') */
 };

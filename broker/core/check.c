@@ -1,7 +1,10 @@
 /* check.c - the invariants as assertions. Each is a named function; what is counted incrementally is counted
  * again from nothing. */
 #include "check.h"
+#include "breaker.h"
 #include "fold.h"
+#include "leases.h"
+#include "ranks.h"
 #include "state.h"
 
 /* I1: a remembered request is found by its id, once, and its row is in the log. */
@@ -47,16 +50,50 @@ static void check_i2_slot(const struct mf_broker *b, const struct mf_slot *slot)
         MF_CHECK(slot->birth.timer.place != 0);
 }
 
+/* A successor that time frees is looked at in time. */
+static void check_lease_wait(const struct mf_broker *b, const struct mf_instance *inst)
+{
+    struct mf_lease_wait wait;
+    bool due =
+        inst->state == MF_INSTANCE_STATE_PENDING && mf_lease_waits(b, inst, &wait) && wait.until < INT64_MAX;
+    bool no_room = mf_group_of(inst)->stuck == b->room; /* looked at when that changes, lease or not */
+
+    if (due && !no_room && !b->place.timer.place) /* else a pass is due that will see to it */
+        MF_CHECK(b->lease.timer.place && b->lease.timer.when <= wait.until);
+}
+
+/* I3, as far as one room can know: of an at-most slot one generation is ordered or runs, and then every older
+ * one is being ended: nothing brings it back. */
+static void check_i3_slot(const struct mf_broker *b, const struct mf_slot *slot)
+{
+    size_t lives = 0;
+
+    for (const struct mf_instance *inst = slot->newest; inst; inst = inst->older) {
+        bool ending =
+            inst->state == MF_INSTANCE_STATE_TOMBSTONE || inst->state == MF_INSTANCE_STATE_DESTROYING;
+        bool ordered = inst->state == MF_INSTANCE_STATE_PLACED || mf_instance_runs(inst);
+        MF_CHECK(!b->reigning || lives == 0 || ending);
+        MF_CHECK(inst->state != MF_INSTANCE_STATE_RETIRING);
+        MF_CHECK(!b->reigning || !ordered || inst->current);
+        lives += ordered;
+        if (b->reigning)
+            check_lease_wait(b, inst);
+    }
+}
+
 static void check_group(const struct mf_broker *b, const struct mf_group *group)
 {
-    uint32_t living = 0, running = 0, pending = 0, waiting = 0, tombstones = 0;
+    uint32_t living = 0, running = 0, retiring = 0, pending = 0, waiting = 0, tombstones = 0;
 
     MF_CHECK(mf_group_find(b, group->id) == group && group->min <= group->desired);
     for (uint32_t i = 0; i < group->n_slots; i++) {
         check_i2_slot(b, group->slots[i]);
+        if (group->policy == MF_POLICY_AT_MOST)
+            check_i3_slot(b, group->slots[i]);
         for (const struct mf_instance *inst = group->slots[i]->newest; inst; inst = inst->older) {
             living++;
             running += inst->state == MF_INSTANCE_STATE_RUNNING;
+            retiring += inst->state == MF_INSTANCE_STATE_RETIRING;
             pending += inst->state == MF_INSTANCE_STATE_PENDING;
             tombstones += inst->state == MF_INSTANCE_STATE_TOMBSTONE;
         }
@@ -64,6 +101,7 @@ static void check_group(const struct mf_broker *b, const struct mf_group *group)
     for (const struct mf_instance *inst = group->pending_first; inst; inst = inst->next)
         waiting++;
     MF_CHECK(living == group->living && running == group->running && pending == group->pending);
+    MF_CHECK(retiring == group->retiring);
     MF_CHECK(waiting == pending && tombstones == group->tombstones);
     if (b->reigning && group->state == MF_GROUP_STATE_ENDING)
         MF_CHECK(living > 0);
@@ -90,6 +128,8 @@ static void check_i7_instance(const struct mf_broker *b, const struct mf_node *n
         MF_CHECK(inst->order && inst->epoch == node->epoch);
     if (b->reigning && node->state == MF_NODE_STATE_FAILED)
         MF_CHECK(inst->state == MF_INSTANCE_STATE_LOST || inst->state == MF_INSTANCE_STATE_TOMBSTONE);
+    if (b->reigning)
+        MF_CHECK(inst->state != MF_INSTANCE_STATE_RETIRING || node->draining);
     if (b->reigning && mf_node_up(node))
         MF_CHECK(inst->state != MF_INSTANCE_STATE_LOST && inst->state != MF_INSTANCE_STATE_TOMBSTONE);
     if (inst->order)
@@ -115,7 +155,7 @@ static void check_orders(const struct mf_node *node)
 static void check_node(const struct mf_broker *b, const struct mf_node *node)
 {
     struct mf_rec_resources used = {0};
-    uint32_t n = 0, must_go = 0;
+    uint32_t n = 0, must_go = 0, at_most = 0;
 
     for (const struct mf_instance *inst = node->first; inst; inst = inst->next) {
         const struct mf_rec_offering *o = &mf_group_of(inst)->offering->rec;
@@ -124,9 +164,10 @@ static void check_node(const struct mf_broker *b, const struct mf_node *node)
         used.memory_mib += o->memory_mib;
         used.disk_mib += o->disk_mib;
         n++;
+        at_most += mf_group_of(inst)->policy == MF_POLICY_AT_MOST;
         must_go += inst->state == MF_INSTANCE_STATE_TOMBSTONE || inst->state == MF_INSTANCE_STATE_DESTROYING;
     }
-    MF_CHECK(n == node->n_instances && must_go == node->must_go);
+    MF_CHECK(n == node->n_instances && must_go == node->must_go && at_most == node->n_at_most);
     MF_CHECK(used.vcpus == node->used.vcpus && used.memory_mib == node->used.memory_mib &&
              used.disk_mib == node->used.disk_mib);
     MF_CHECK(node->epoch <= b->epoch && mf_node_find(b, node->name) == node);
@@ -168,18 +209,20 @@ static void check_counts(const struct mf_broker *b)
 
 void mf_broker_check(const struct mf_broker *b)
 {
-    size_t claims = 0;
+    size_t strangers = 0;
 
     check_i1_requests(b);
     for (size_t i = 0; i < b->groups.n; i++)
         check_group(b, b->groups.items[i]);
     for (size_t i = 0; i < b->nodes.n; i++) {
         check_node(b, b->nodes.items[i]);
-        claims += ((const struct mf_node *)b->nodes.items[i])->n_claims;
+        strangers += ((const struct mf_node *)b->nodes.items[i])->n_strangers;
     }
     check_i6_rows(b);
     check_counts(b);
-    MF_CHECK(claims == b->n_claims);
+    mf_breaker_check(b);
+    mf_ranks_check(b);
+    MF_CHECK(strangers == b->n_strangers && strangers == mf_map_size(b->strangers));
     MF_CHECK(!b->reigning ||
              (!b->vacant && !b->doomed)); /* a log may end before a group.gone; the next reign writes it */
 }

@@ -19,14 +19,23 @@ __attribute__((format(printf, 2, 3))) static void say(struct mf_buf *buf, const 
 
 static void say_node(struct mf_buf *buf, const struct mf_node *n)
 {
+    char id[MF_UUID_TEXT];
+
     say(buf,
         "node %.*s %s epoch %llu machine %.*s boot %.*s class %.*s used %llu/%llu cpu %llu/%llu mem "
         "%llu/%llu disk, "
-        "%u instances, %u must go\n",
+        "%u instances, %u must go, failed %lld\n",
         MF_STR_ARG(n->name), mf_node_state_word(n->state), LLU(n->epoch), MF_STR_ARG(n->machine_id),
         MF_STR_ARG(n->boot_id), MF_STR_ARG(n->class), LLU(n->used.vcpus), LLU(n->capacity.vcpus),
         LLU(n->used.memory_mib), LLU(n->capacity.memory_mib), LLU(n->used.disk_mib),
-        LLU(n->capacity.disk_mib), n->n_instances, n->must_go);
+        LLU(n->capacity.disk_mib), n->n_instances, n->must_go, (long long)n->failed_ms);
+    say(buf, "  %s%s%s, quarantined %lld (%u), flaps %u, delayed %lld\n",
+        n->fences ? "fences" : "cannot fence", n->draining ? ", draining" : "",
+        n->cordoned ? ", cordoned" : "", (long long)n->quarantined_until, n->quarantines, n->flaps,
+        (long long)n->delayed_until);
+    for (const struct mf_stranger *s = n->strangers; s; s = s->next)
+        say(buf, "  unknown domain %s %.*s %s order %llu\n", mf_uuid_text(s->id, id), MF_STR_ARG(s->name),
+            mf_guest_state_word(s->state), LLU(s->order_id));
 }
 
 static void say_instance(struct mf_buf *buf, const struct mf_instance *inst)
@@ -62,6 +71,15 @@ static void say_group(struct mf_buf *buf, const struct mf_group *g)
     }
 }
 
+static void say_image(struct mf_buf *buf, const struct mf_image *image)
+{
+    say(buf, "image %.*s", MF_STR_ARG(image->rec.name));
+    if (image->halted)
+        say(buf, " halted %u times until %lld: %s", image->halts, (long long)image->halted_until,
+            image->halted);
+    say(buf, "\n");
+}
+
 static void say_request(struct mf_buf *buf, const struct mf_request *r)
 {
     say(buf, "request %.*s %.*s seq %llu %.*s\n", MF_STR_ARG(r->key), MF_STR_ARG(r->request_id), LLU(r->seq),
@@ -72,10 +90,14 @@ void mf_describe_fold(const struct mf_broker *b, struct mf_buf *buf)
 {
     char cluster[MF_UUID_TEXT], log[MF_UUID_TEXT];
 
-    say(buf, "cluster %s log %s term %llu seq %llu epochs %llu\n", mf_uuid_text(b->cluster_id, cluster),
-        mf_uuid_text(b->log_id, log), LLU(b->term), LLU(b->seq), LLU(b->epoch));
+    say(buf, "cluster %s log %s term %llu seq %llu epochs %llu lease %lld\n",
+        mf_uuid_text(b->cluster_id, cluster), mf_uuid_text(b->log_id, log), LLU(b->term), LLU(b->seq),
+        LLU(b->epoch), (long long)b->lease_max);
+    if (b->frozen_by.len)
+        say(buf, "frozen by %.*s at %llu: %.*s\n", MF_STR_ARG(b->frozen_by), LLU(b->frozen_seq),
+            MF_STR_ARG(b->frozen_reason));
     for (size_t i = 0; i < b->images.n; i++)
-        say(buf, "image %.*s\n", MF_STR_ARG(((const struct mf_image *)b->images.items[i])->rec.name));
+        say_image(buf, b->images.items[i]);
     for (size_t i = 0; i < b->offerings.n; i++) {
         const struct mf_rec_offering *o = &((const struct mf_offering *)b->offerings.items[i])->rec;
         say(buf, "offering %.*s %llu cpu %llu mem %llu disk class %.*s\n", MF_STR_ARG(o->name), LLU(o->vcpus),
@@ -88,7 +110,8 @@ void mf_describe_fold(const struct mf_broker *b, struct mf_buf *buf)
     for (const struct mf_request *r = b->request_first; r; r = r->next)
         say_request(buf, r);
     for (size_t i = 0; i < b->n_monitors; i++)
-        say(buf, "monitor %s%s\n", b->monitors[i].name, b->monitors[i].told_heard ? " heard" : " lost");
+        say(buf, "monitor %s%s%s\n", b->monitors[i].name, b->monitors[i].told_heard ? " heard" : " lost",
+            b->monitors[i].suspended ? " suspended" : "");
 }
 
 void mf_broker_describe(const struct mf_broker *b, struct mf_buf *buf)
@@ -99,9 +122,12 @@ void mf_broker_describe(const struct mf_broker *b, struct mf_buf *buf)
         b->full ? ", store full" : "");
     for (size_t i = 0; i < b->nodes.n; i++) {
         const struct mf_node *n = b->nodes.items[i];
-        say(buf, "session %.*s %s, %u orders out, %zu unknown domains claim slots\n", MF_STR_ARG(n->name),
-            mf_node_up(n) ? "open" : "closed", n->in_flight, n->n_claims);
+        say(buf, "session %.*s %s, %u orders out, %u unknown domains, %u monitors doubt it%s\n",
+            MF_STR_ARG(n->name), mf_node_up(n) ? "open" : "closed", n->in_flight, n->n_strangers, n->doubts.n,
+            n->outage.held ? ", held" : "");
     }
+    say(buf, "grace until %lld; %zu nodes out, verdicts held of %zu\n", (long long)b->grace_until,
+        b->breaker.n_out, b->breaker.n_held);
     for (const struct mf_stream *s = b->streams; s; s = s->next)
         say(buf, "stream %llu of peer %llu at %llu, credit %llu\n", LLU(s->id), LLU(s->peer), LLU(s->cursor),
             LLU(s->credit));

@@ -206,11 +206,10 @@ static int on_joined(struct mf_broker *b, const struct mf_fold_row *row, const s
     mf_free_labels(&node->labels);
     node->labels = mf_own_labels(ev->labels);
     node->guests_die_with_me = ev->guests_die_with_me;
+    node->fences = ev->fences;
     node->capacity = ev->capacity;
     node->recovered_told = false;
-    node->shrunk = node->used.vcpus > node->capacity.vcpus ||
-                   node->used.memory_mib > node->capacity.memory_mib ||
-                   node->used.disk_mib > node->capacity.disk_mib;
+    mf_fold_measure(node);
     return 0;
 }
 
@@ -229,10 +228,28 @@ static int move_node(struct mf_broker *b, const struct mf_fold_row *row, struct 
                    mf_node_state_word(node->state), why);
     if (event == MF_NODE_EVENT_RECOVERED && node->state == MF_NODE_STATE_FAILED)
         node->recovered_told = true;
+    if (event == MF_NODE_EVENT_FAILED)
+        mf_fold_count_failure(node, row->time_ms);
     node->state = next;
     node->last_seq = row->seq;
-    if (next == MF_NODE_STATE_READY)
+    if (next == MF_NODE_STATE_READY) {
+        node->delayed_until = 0;
         b->room++;
+    }
+    return 0;
+}
+
+static int on_draining(struct mf_broker *b, const struct mf_fold_row *row, struct mf_str name, bool draining,
+                       char text[256])
+{
+    struct mf_node *node = mf_node_find(b, name);
+
+    if (!node || node->draining == draining)
+        return bad(text, "%s of %.*s, which is not there or so already",
+                   draining ? "node.draining" : "node.drained", MF_STR_ARG(name));
+    mf_fold_set_draining(b, node, draining);
+    node->cordoned = true; /* also when nothing is left: only an operator's word brings births back */
+    node->last_seq = row->seq;
     return 0;
 }
 
@@ -256,6 +273,14 @@ static int on_cluster_created(struct mf_broker *b, const struct mf_ev_cluster_cr
     return 0;
 }
 
+static int on_cluster_restored(struct mf_broker *b, const struct mf_ev_cluster_restored *ev, char text[256])
+{
+    if (!mf_uuid_eq(ev->from_log_id, b->log_id) || mf_uuid_is_zero(b->log_id))
+        return bad(text, "cluster.restored from a history that this is not");
+    b->log_id = ev->log_id;
+    return 0;
+}
+
 static int on_monitor(struct mf_broker *b, struct mf_str name, bool heard, char text[256])
 {
     struct mf_monitor *monitor = mf_fold_monitor(b, name);
@@ -271,7 +296,11 @@ static int apply(struct mf_broker *b, const struct mf_fold_row *row, const struc
     switch (e->kind) {
     case MF_EV_CLUSTER_CREATED:
         return on_cluster_created(b, &e->cluster_created, text);
+    case MF_EV_CLUSTER_RESTORED:
+        return on_cluster_restored(b, &e->cluster_restored, text);
     case MF_EV_BROKER_STARTED:
+        if ((mf_ms)e->broker_started.lease_ms > b->lease_max)
+            b->lease_max = (mf_ms)e->broker_started.lease_ms;
         return on_started(b, e->broker_started.term, "broker.started", text);
     case MF_EV_TERM_RAISED:
         return on_started(b, e->term_raised.term, "term.raised", text);
@@ -299,6 +328,8 @@ static int apply(struct mf_broker *b, const struct mf_fold_row *row, const struc
     case MF_EV_INSTANCE_DIED:
     case MF_EV_INSTANCE_LOST:
     case MF_EV_INSTANCE_REINSTATED:
+    case MF_EV_INSTANCE_ADOPTED:
+    case MF_EV_INSTANCE_SUPERSEDED:
     case MF_EV_INSTANCE_TOMBSTONED:
     case MF_EV_INSTANCE_DESTROYING:
     case MF_EV_INSTANCE_GONE:
@@ -315,12 +346,37 @@ static int apply(struct mf_broker *b, const struct mf_fold_row *row, const struc
     case MF_EV_NODE_RECOVERED:
         return move_node(b, row, e->node_recovered.node, e->node_recovered.epoch, MF_NODE_EVENT_RECOVERED,
                          text);
+    case MF_EV_NODE_DRAINING:
+        return on_draining(b, row, e->node_draining.node, true, text);
+    case MF_EV_NODE_DRAINED:
+        return on_draining(b, row, e->node_drained.node, false, text);
     case MF_EV_MONITOR_HEARD:
         return on_monitor(b, e->monitor_heard.monitor, true, text);
     case MF_EV_MONITOR_LOST:
         return on_monitor(b, e->monitor_lost.monitor, false, text);
-    case MF_EV_NODE_REFUSED:
+    case MF_EV_CLUSTER_FROZEN:
+    case MF_EV_CLUSTER_THAWED:
+    case MF_EV_NODE_HELD:
+    case MF_EV_MONITOR_SUSPENDED:
+    case MF_EV_MONITOR_RESUMED:
+    case MF_EV_MONITOR_FORGOTTEN:
+        return mf_fold_verdicts(b, row, e, text);
+    case MF_EV_NODE_CORDONED:
+    case MF_EV_NODE_UNCORDONED:
+    case MF_EV_NODE_QUARANTINED:
+    case MF_EV_NODE_RELEASED:
+    case MF_EV_NODE_DELAYED:
+    case MF_EV_NODE_CAPACITY:
+    case MF_EV_NODE_DRIFT:
+    case MF_EV_NODE_FORGOTTEN:
+    case MF_EV_IMAGE_HALTED:
+    case MF_EV_IMAGE_RELEASED:
+    case MF_EV_SLOT_FORGIVEN:
     case MF_EV_DOMAIN_UNKNOWN:
+    case MF_EV_DOMAIN_PURGING:
+    case MF_EV_DOMAIN_GONE:
+        return mf_fold_standing(b, row, e, text);
+    case MF_EV_NODE_REFUSED:
         return 0; /* told, but nothing of ours moves */
     default:
         return bad(text, "a row of a kind that this version does not know");

@@ -17,6 +17,12 @@ int mf_fold(struct mf_broker *b, const struct mf_fold_row *row, const struct mf_
 int mf_fold_instance(struct mf_broker *b, const struct mf_fold_row *row, const struct mf_event *event,
                      char text[256]);
 
+int mf_fold_verdicts(struct mf_broker *b, const struct mf_fold_row *row, const struct mf_event *event,
+                     char text[256]);
+
+int mf_fold_standing(struct mf_broker *b, const struct mf_fold_row *row, const struct mf_event *event,
+                     char text[256]);
+
 /* Parts that a snapshot's records share with rows. */
 struct mf_group *mf_fold_add_group(struct mf_broker *b,
                                    struct mf_group *init); /* takes over what init owns */
@@ -26,12 +32,25 @@ struct mf_instance *mf_fold_add_instance(struct mf_broker *b, struct mf_slot *sl
 void mf_fold_set_state(struct mf_broker *b, struct mf_instance *inst, enum mf_instance_state state);
 void mf_fold_attach(struct mf_broker *b, struct mf_instance *inst, struct mf_node *node);
 struct mf_node *mf_fold_add_node(struct mf_broker *b, struct mf_str name);
+void mf_fold_remove_node(struct mf_broker *b, struct mf_node *node); /* nothing of ours is on it any more */
+void mf_fold_measure(struct mf_node *node); /* whether its instances claim more than it has */
+void mf_fold_count_failure(struct mf_node *node, mf_ms time_ms);
+void mf_fold_set_halted(struct mf_broker *b, struct mf_image *image, char *reason); /* takes it over */
+struct mf_stranger *mf_fold_add_stranger(struct mf_broker *b, struct mf_node *node, struct mf_uuid id,
+                                         struct mf_str name, enum mf_guest_state state, uint64_t order_id);
+void mf_fold_drop_stranger(struct mf_broker *b, struct mf_stranger *stranger);
+struct mf_stranger *mf_stranger_find(const struct mf_broker *b, const struct mf_node *node,
+                                     struct mf_uuid id);
+bool mf_stranger_claims(const struct mf_stranger *stranger); /* it keeps a slot from being born */
+void mf_fold_set_draining(struct mf_broker *b, struct mf_node *node, bool draining);
 void mf_fold_add_image(struct mf_broker *b, const struct mf_rec_image *rec);
 void mf_fold_add_offering(struct mf_broker *b, const struct mf_rec_offering *rec);
 void mf_fold_add_request(struct mf_broker *b, const struct mf_request *init); /* strings are copied */
 struct mf_monitor *mf_fold_monitor(struct mf_broker *b,
                                    struct mf_str name); /* found or added; NULL when there are too many */
 struct mf_monitor *mf_monitor_find(struct mf_broker *b, struct mf_str name);
+void mf_fold_set_frozen(struct mf_broker *b, struct mf_str by, struct mf_str reason,
+                        uint64_t seq); /* by empty: thawed */
 void mf_fold_forget_requests(struct mf_broker *b, mf_ms wall_ms);
 void mf_fold_doom_if_empty(struct mf_broker *b,
                            struct mf_group *group); /* an ending group: its group.gone is due */

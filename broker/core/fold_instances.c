@@ -72,7 +72,10 @@ static void vacate_failed(struct mf_broker *b, const struct mf_fold_row *row, st
     if (!inst->current)
         return;
     vacate(b, row, inst);
+    if (inst->node->quarantined_until)
+        return; /* it is to blame */
     inst->slot->failures++;
+    inst->slot->failed_on = inst->node->serial;
     if (retry_ms)
         inst->slot->not_before_ms = row->time_ms + (mf_ms)(retry_ms < 86400000 ? retry_ms : 86400000);
 }
@@ -145,6 +148,15 @@ static int on_pending(struct mf_broker *b, const struct mf_fold_row *row,
     return 0;
 }
 
+/* Of an at-most slot, an older generation that might be reinstated, or that nobody has ended. */
+static bool may_live(const struct mf_instance *older)
+{
+    for (; older; older = older->older)
+        if (older->state != MF_INSTANCE_STATE_TOMBSTONE && older->state != MF_INSTANCE_STATE_DESTROYING)
+            return true;
+    return false;
+}
+
 static int on_placed(struct mf_broker *b, const struct mf_fold_row *row,
                      const struct mf_ev_instance_placed *ev, char text[256])
 {
@@ -156,6 +168,8 @@ static int on_placed(struct mf_broker *b, const struct mf_fold_row *row,
         return -EINVAL;
     if (!node || node->epoch != ev->epoch || (inst->node && inst->node != node))
         return bad(text, "instance.placed on a node or epoch that is not there");
+    if (mf_group_of(inst)->policy == MF_POLICY_AT_MOST && may_live(inst->older))
+        return bad(text, "instance.placed of an at-most group while an older generation is not ended");
     move(b, row, inst, next);
     if (!inst->node)
         mf_fold_attach(b, inst, node);
@@ -180,6 +194,8 @@ static int on_running(struct mf_broker *b, const struct mf_fold_row *row,
     inst->order_id = 0;
     if (!inst->running_ms)
         inst->running_ms = row->time_ms;
+    if (!inst->node->quarantined_until)
+        inst->node->quarantines = 0;
     return 0;
 }
 
@@ -205,9 +221,9 @@ static int on_died(struct mf_broker *b, const struct mf_fold_row *row, const str
 
     if (ask_instance(b, ev->id, MF_INSTANCE_EVENT_DIED, &inst, &next, text))
         return -EINVAL;
-    if (ev->how == MF_DEATH_ABSENT || ev->how == MF_DEATH_HOST_REBOOT ||
+    if (mf_death_of_node(ev->how) ||
         (inst->running_ms && row->time_ms - inst->running_ms >= MF_QUICK_DEATH_MS))
-        vacate(b, row, inst); /* its node's doing, or a life long enough: no blame on the slot */
+        vacate(b, row, inst); /* or a life long enough */
     else
         vacate_failed(b, row, inst, ev->retry_ms);
     move(b, row, inst, next);
@@ -241,6 +257,8 @@ static int on_reinstated(struct mf_broker *b, const struct mf_fold_row *row,
     slot = inst->slot;
     if (slot->current && slot->current->state == MF_INSTANCE_STATE_RUNNING)
         return bad(text, "instance.reinstated while its successor runs");
+    if (slot->current && slot->current->node && slot->group->policy == MF_POLICY_AT_MOST)
+        return bad(text, "instance.reinstated of an at-most group while its successor is ordered");
     if (slot->current)
         slot->current->current = false; /* the next row ends it */
     slot->current = inst;
@@ -248,8 +266,54 @@ static int on_reinstated(struct mf_broker *b, const struct mf_fold_row *row,
     inst->current = true;
     inst->epoch = ev->epoch;
     move(b, row, inst, next);
+    set_reason(inst, (struct mf_str){NULL, 0});
     if (!inst->running_ms)
         inst->running_ms = row->time_ms;
+    return 0;
+}
+
+static int on_superseded(struct mf_broker *b, const struct mf_fold_row *row,
+                         const struct mf_ev_instance_superseded *ev, char text[256])
+{
+    struct mf_instance *inst;
+    unsigned next;
+
+    if (ask_instance(b, ev->id, MF_INSTANCE_EVENT_SUPERSEDED, &inst, &next, text))
+        return -EINVAL;
+    if (mf_group_of(inst)->policy == MF_POLICY_AT_MOST)
+        return bad(text, "instance.superseded of an at-most group");
+    vacate(b, row, inst);
+    move(b, row, inst, next);
+    set_reason(inst, ev->reason);
+    return 0;
+}
+
+static int on_adopted(struct mf_broker *b, const struct mf_fold_row *row,
+                      const struct mf_ev_instance_adopted *ev, char text[256])
+{
+    struct mf_group *group = mf_group_find(b, ev->group_id);
+    struct mf_node *node = mf_node_find(b, ev->node);
+    struct mf_stranger *stranger = node ? mf_stranger_find(b, node, ev->id) : NULL;
+    struct mf_slot *slot = group && ev->slot < group->n_slots ? group->slots[ev->slot] : NULL;
+    struct mf_instance *inst;
+
+    if (!stranger || !slot || slot->current || group->policy == MF_POLICY_AT_MOST ||
+        group->state != MF_GROUP_STATE_ACTIVE)
+        return bad(text, "instance.adopted of a domain that is not there, or into a slot that is not free");
+    if (ev->generation <= slot->generation || mf_instance_find(b, ev->id))
+        return bad(text, "instance.adopted with an identity that was given before");
+    mf_fold_drop_stranger(b, stranger);
+    inst = mf_fold_add_instance(b, slot, ev->id, ev->generation);
+    inst->cause = row->cause;
+    inst->last_seq = row->seq;
+    inst->created_ms = inst->running_ms = row->time_ms;
+    inst->epoch = ev->epoch;
+    inst->current = true;
+    slot->current = inst;
+    slot->not_before_ms = 0;
+    mf_fold_set_state(b, inst, MF_INSTANCE_STATE_RUNNING);
+    mf_fold_attach(b, inst, node);
+    mf_fold_measure(node); /* it may not fit: it runs there all the same */
     return 0;
 }
 
@@ -338,6 +402,10 @@ int mf_fold_instance(struct mf_broker *b, const struct mf_fold_row *row, const s
         return on_lost(b, row, &e->instance_lost, text);
     case MF_EV_INSTANCE_REINSTATED:
         return on_reinstated(b, row, &e->instance_reinstated, text);
+    case MF_EV_INSTANCE_SUPERSEDED:
+        return on_superseded(b, row, &e->instance_superseded, text);
+    case MF_EV_INSTANCE_ADOPTED:
+        return on_adopted(b, row, &e->instance_adopted, text);
     case MF_EV_INSTANCE_TOMBSTONED:
         return on_tombstoned(b, row, &e->instance_tombstoned, text);
     case MF_EV_INSTANCE_DESTROYING:

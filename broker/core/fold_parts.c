@@ -1,6 +1,7 @@
 /* fold_parts.c - the bookkeeping that rows and snapshot records share: counts, lists, claims, what is
  * remembered and forgotten. */
 #include "fold.h"
+#include "ranks.h"
 #include "check.h"
 
 #include <stdlib.h>
@@ -54,6 +55,11 @@ static bool must_go(enum mf_instance_state state)
     return state == MF_INSTANCE_STATE_TOMBSTONE || state == MF_INSTANCE_STATE_DESTROYING;
 }
 
+static bool runs(enum mf_instance_state state)
+{
+    return state == MF_INSTANCE_STATE_RUNNING || state == MF_INSTANCE_STATE_RETIRING;
+}
+
 void mf_fold_set_state(struct mf_broker *b, struct mf_instance *inst, enum mf_instance_state state)
 {
     enum mf_instance_state old = inst->state;
@@ -67,26 +73,27 @@ void mf_fold_set_state(struct mf_broker *b, struct mf_instance *inst, enum mf_in
         pending_remove(b, inst);
     if (old == MF_INSTANCE_STATE_RUNNING)
         group->running--;
+    if (old == MF_INSTANCE_STATE_RETIRING)
+        group->retiring--;
     if (old == MF_INSTANCE_STATE_TOMBSTONE)
         group->tombstones--;
-    if (inst->node)
+    if (inst->node) {
         inst->node->must_go += must_go(state) - must_go(old);
+        if (runs(state) != runs(old))
+            inst->node->digest ^= mf_guest_digest(inst->id);
+    }
     inst->state = state;
     if (state == MF_INSTANCE_STATE_PENDING)
         pending_add(b, inst);
     if (state == MF_INSTANCE_STATE_RUNNING)
         group->running++;
+    if (state == MF_INSTANCE_STATE_RETIRING)
+        group->retiring++;
     if (state == MF_INSTANCE_STATE_TOMBSTONE)
         group->tombstones++;
 }
 
 /* ------------------------------------------------------------------ claims on nodes */
-
-static void count_spread(struct mf_broker *b, const struct mf_instance *inst, int change)
-{
-    if (b->spread_group == mf_group_of(inst) && inst->node->index < b->spread_cap)
-        b->spread_counts[inst->node->index] += (uint32_t)change;
-}
 
 void mf_fold_attach(struct mf_broker *b, struct mf_instance *inst, struct mf_node *node)
 {
@@ -104,17 +111,23 @@ void mf_fold_attach(struct mf_broker *b, struct mf_instance *inst, struct mf_nod
         node->used.memory_mib += o->memory_mib;
         node->used.disk_mib += o->disk_mib;
         node->n_instances++;
+        node->n_at_most += mf_group_of(inst)->policy == MF_POLICY_AT_MOST;
         node->must_go += must_go(inst->state);
-        count_spread(b, inst, 1);
+        if (runs(inst->state))
+            node->digest ^= mf_guest_digest(inst->id);
+        mf_ranks_count(mf_group_of(inst), inst->node, true);
         return;
     }
-    count_spread(b, inst, -1);
+    if (runs(inst->state))
+        old->digest ^= mf_guest_digest(inst->id);
+    mf_ranks_count(mf_group_of(inst), inst->node, false);
     *(inst->prev ? &inst->prev->next : &old->first) = inst->next;
     *(inst->next ? &inst->next->prev : &old->last) = inst->prev;
     old->used.vcpus -= o->vcpus;
     old->used.memory_mib -= o->memory_mib;
     old->used.disk_mib -= o->disk_mib;
     old->n_instances--;
+    old->n_at_most -= mf_group_of(inst)->policy == MF_POLICY_AT_MOST;
     old->must_go -= must_go(inst->state);
     inst->node = NULL;
     b->room++;
@@ -187,21 +200,84 @@ struct mf_instance *mf_fold_add_instance(struct mf_broker *b, struct mf_slot *sl
     return inst;
 }
 
+static void free_node(struct mf_node *node)
+{
+    mf_free_str(&node->name);
+    mf_free_str(&node->machine_id);
+    mf_free_str(&node->boot_id);
+    mf_free_str(&node->class);
+    mf_free_str(&node->driver);
+    mf_free_str(&node->probe_address);
+    mf_free_labels(&node->labels);
+    free(node->doubts.votes);
+    while (node->strangers) {
+        struct mf_stranger *stranger = node->strangers;
+        node->strangers = stranger->next;
+        mf_free_str(&stranger->name);
+        free(stranger);
+    }
+    free(node->failures);
+    free(node);
+}
+
 struct mf_node *mf_fold_add_node(struct mf_broker *b, struct mf_str name)
 {
     struct mf_node *node = mf_calloc(sizeof(*node));
 
     node->name = mf_own_str(name);
     node->index = (uint32_t)b->nodes.n;
+    node->serial = ++b->next_serial;
     node->look.kind = MF_ALARM_LOOK;
+    node->quarantine.kind = MF_ALARM_QUARANTINE;
+    node->delay.kind = MF_ALARM_DELAY;
+    node->doubts.alarm.kind = MF_ALARM_DOUBT;
+    mf_ranks_drop_all(b);
     mf_vec_insert(&b->nodes, mf_named_from(b, &b->nodes, name), node);
     return node;
+}
+
+/* What is kept only in memory was unlinked before (operators.c). */
+void mf_fold_remove_node(struct mf_broker *b, struct mf_node *node)
+{
+    mf_fold_set_draining(b, node, false);
+    while (node->strangers)
+        mf_fold_drop_stranger(b, node->strangers);
+    b->quarantined -= node->quarantined_until != 0;
+    mf_ranks_drop_all(b);
+    mf_vec_remove(&b->nodes, node);
+    for (size_t i = 0; i < b->nodes.n; i++) { /* indexes stay dense */
+        struct mf_node *other = b->nodes.items[i];
+        if (other->index == b->nodes.n)
+            other->index = node->index;
+    }
+    free_node(node);
+}
+
+void mf_fold_measure(struct mf_node *node)
+{
+    node->shrunk = node->used.vcpus > node->capacity.vcpus ||
+                   node->used.memory_mib > node->capacity.memory_mib ||
+                   node->used.disk_mib > node->capacity.disk_mib;
+}
+
+void mf_fold_set_draining(struct mf_broker *b, struct mf_node *node, bool draining)
+{
+    struct mf_node **at = &b->draining;
+
+    if (node->draining == draining)
+        return;
+    node->draining = draining;
+    while (*at && *at != node)
+        at = &(*at)->next_draining;
+    *at = draining ? node : node->next_draining;
+    node->next_draining = NULL;
 }
 
 void mf_fold_add_image(struct mf_broker *b, const struct mf_rec_image *rec)
 {
     struct mf_image *image = mf_calloc(sizeof(*image));
 
+    image->retry.kind = MF_ALARM_CANARY;
     image->rec = *rec;
     image->rec.name = mf_own_str(rec->name);
     image->rec.kernel = mf_own_str(rec->kernel);
@@ -236,7 +312,7 @@ struct mf_monitor *mf_fold_monitor(struct mf_broker *b, struct mf_str name)
     if (monitor || b->n_monitors == MF_MONITORS_MAX)
         return monitor;
     monitor = &b->monitors[b->n_monitors++];
-    *monitor = (struct mf_monitor){.alarm.kind = MF_ALARM_MONITOR};
+    *monitor = (struct mf_monitor){.alarm.kind = MF_ALARM_MONITOR, .id = ++b->next_monitor};
     mf_str_format(monitor->name, sizeof(monitor->name), "%.*s", MF_STR_ARG(name));
     return monitor;
 }
@@ -355,8 +431,7 @@ void mf_fold_free_group(struct mf_broker *b, struct mf_group *group)
 {
     mf_map_del_uuid(b->groups_by_id, group->id);
     mf_vec_remove(&b->groups, group);
-    if (b->spread_group == group)
-        b->spread_group = NULL;
+    mf_ranks_drop(b, group);
     for (struct mf_slot **at = &b->vacant; *at;) { /* none of its slots may stay in the list of vacant ones */
         if ((*at)->group == group)
             *at = (*at)->next_vacant;
@@ -376,19 +451,6 @@ void mf_fold_free_group(struct mf_broker *b, struct mf_group *group)
     mf_free_labels(&group->labels);
     mf_free_labels(&group->require);
     free(group);
-}
-
-static void free_node(struct mf_node *node)
-{
-    mf_free_str(&node->name);
-    mf_free_str(&node->machine_id);
-    mf_free_str(&node->boot_id);
-    mf_free_str(&node->class);
-    mf_free_str(&node->driver);
-    mf_free_str(&node->probe_address);
-    mf_free_labels(&node->labels);
-    free(node->claims);
-    free(node);
 }
 
 static void free_instances(struct mf_broker *b)
@@ -418,6 +480,8 @@ void mf_fold_free(struct mf_broker *b)
         mf_free_str(&image->rec.kernel);
         mf_free_str(&image->rec.initrd);
         mf_free_str(&image->rec.cmdline);
+        free(image->halted);
+        free(image->failures);
         free(image);
     }
     for (size_t i = 0; i < b->offerings.n; i++) {
@@ -430,6 +494,8 @@ void mf_fold_free(struct mf_broker *b)
         free_request(unlink_first(b));
     mf_map_destroy(&b->groups_by_id);
     mf_map_destroy(&b->requests);
+    mf_map_destroy(&b->strangers);
+    mf_fold_set_frozen(b, (struct mf_str){NULL, 0}, (struct mf_str){NULL, 0}, 0);
     free(b->groups.items);
     free(b->nodes.items);
     free(b->images.items);

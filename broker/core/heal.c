@@ -1,6 +1,7 @@
 /* heal.c - every way an instance ends, and how its slot is filled again. The rows say all that is durable; a
  * crash between any two of them leaves a state that mf_heal_begin carries on from. */
 #include "heal.h"
+#include "blame.h"
 #include "check.h"
 #include "fold.h"
 #include "journal.h"
@@ -32,6 +33,7 @@ void mf_heal_end(struct mf_broker *b, struct mf_instance *inst, uint64_t cause, 
         return;
     case MF_INSTANCE_STATE_PLACED:
     case MF_INSTANCE_STATE_RUNNING:
+    case MF_INSTANCE_STATE_RETIRING:
         if (mf_node_up(inst->node))
             mf_heal_destroy(b, inst, cause, reason, grace_ms);
         else
@@ -49,38 +51,110 @@ void mf_heal_died(struct mf_broker *b, struct mf_instance *inst, uint64_t cause,
                   struct mf_str text)
 {
     char proof[64];
-    bool told = how != MF_DEATH_ABSENT && how != MF_DEATH_HOST_REBOOT;
+    bool told = !mf_death_of_node(how);
     bool quick = !inst->running_ms || b->wall_ms - inst->running_ms < MF_QUICK_DEATH_MS;
     uint32_t failures = inst->slot->failures + 1;
-    mf_ms retry = told && quick && failures > 1 ? mf_backoff(b, failures - 1) : 0;
+    bool charged = told && quick && !inst->node->quarantined_until;
+    mf_ms retry = charged && failures > 1 ? mf_backoff(b, failures - 1) : 0;
+    struct mf_birth birth = mf_blame_birth(inst);
 
-    if (inst->state == MF_INSTANCE_STATE_RUNNING || inst->state == MF_INSTANCE_STATE_PLACED) {
-        mf_row_died(b, inst, cause, how, text, (uint64_t)retry);
+    if (how == MF_DEATH_ABSENT && mf_group_of(inst)->policy == MF_POLICY_AT_MOST) {
+        mf_heal_unproven(b, inst, cause ? cause : inst->last_seq, "absent, which is no proof");
+        return;
+    }
+    if (mf_instance_runs(inst) || inst->state == MF_INSTANCE_STATE_PLACED) {
+        cause = mf_row_died(b, inst, cause, how, text, (uint64_t)retry);
+        if (told && quick)
+            mf_blame_failed(b, &birth, cause, true);
         return;
     }
     mf_str_format(proof, sizeof(proof), "died: %s", mf_death_word(how));
     mf_heal_gone(b, inst, cause ? cause : inst->last_seq, proof);
 }
 
+/* No list proves that no process runs: of an at-most slot only a destroy, whose proof looks at the processes,
+ * or a reboot of the host does. */
+void mf_heal_absent(struct mf_broker *b, struct mf_instance *inst, uint64_t cause, bool rebooted)
+{
+    bool proven = rebooted || mf_group_of(inst)->policy != MF_POLICY_AT_MOST;
+    bool held = inst->state == MF_INSTANCE_STATE_PLACED || mf_instance_runs(inst);
+
+    if (proven && held)
+        mf_heal_died(b, inst, cause, rebooted ? MF_DEATH_HOST_REBOOT : MF_DEATH_ABSENT,
+                     (struct mf_str){NULL, 0});
+    else if (proven)
+        mf_heal_gone(b, inst, cause, rebooted ? "its host has booted since" : "absent from inventory");
+    else
+        mf_heal_unproven(b, inst, cause, "absent, which is no proof");
+}
+
+/* Its node is there, and must prove it gone. */
+void mf_heal_unproven(struct mf_broker *b, struct mf_instance *inst, uint64_t cause, const char *reason)
+{
+    if (inst->state == MF_INSTANCE_STATE_LOST)
+        cause = mf_row_tombstoned(b, inst, cause, reason);
+    mf_heal_destroy(b, inst, cause, reason, 0);
+}
+
+static void end_older(struct mf_broker *b, struct mf_instance *inst, uint64_t cause)
+{
+    struct mf_instance *next;
+
+    for (struct mf_instance *older = inst->older; older; older = next) {
+        next = older->older;
+        if (older->state == MF_INSTANCE_STATE_LOST || older->state == MF_INSTANCE_STATE_RETIRING)
+            mf_heal_end(b, older, cause, "its successor runs", 0);
+    }
+}
+
 void mf_heal_running(struct mf_broker *b, struct mf_instance *inst, uint64_t took_ms)
 {
     uint64_t cause = mf_row_running(b, inst, took_ms);
-    struct mf_instance *older = inst->older, *next;
 
-    for (; older; older = next) {
-        next = older->older;
-        if (older->state == MF_INSTANCE_STATE_LOST)
-            mf_row_tombstoned(b, older, cause, "its successor runs");
+    end_older(b, inst, cause);
+    mf_blame_born(b, inst);
+}
+
+/* The number in its name counts, unless it was given before or is no number of ours. */
+void mf_heal_adopted(struct mf_broker *b, const struct mf_stranger *stranger, struct mf_slot *slot,
+                     uint64_t cause)
+{
+    enum { AHEAD_MAX = 1000000 };
+    uint64_t next = slot->generation + 1, claimed = stranger->generation;
+    uint64_t row = mf_row_adopted(b, stranger, slot,
+                                  claimed > next && claimed - next < AHEAD_MAX ? claimed : next, cause);
+
+    end_older(b, slot->current, row);
+}
+
+/* No newer generation runs: this one is current again, and what was to replace it must not run. */
+void mf_heal_reinstate(struct mf_broker *b, struct mf_instance *inst, uint64_t cause)
+{
+    struct mf_instance *successor = inst->slot->current, *next;
+    uint64_t row = mf_row_reinstated(b, inst, cause);
+
+    if (successor)
+        mf_heal_end(b, successor, row, "the generation before it was reinstated", 0);
+    for (struct mf_instance *other = inst->slot->newest; other; other = next) {
+        next = other->older;
+        if (other->state == MF_INSTANCE_STATE_LOST || other->state == MF_INSTANCE_STATE_RETIRING)
+            mf_heal_end(b, other, row, "another generation was reinstated", 0);
     }
 }
 
 void mf_heal_birth_failed(struct mf_broker *b, struct mf_instance *inst, struct mf_str code,
                           struct mf_str text)
 {
-    mf_ms retry = mf_backoff(b, inst->slot->failures + 1);
+    bool charged = !inst->node->quarantined_until;
+    mf_ms retry = charged ? mf_backoff(b, inst->slot->failures + 1) : 0;
+    struct mf_birth birth = mf_blame_birth(inst);
     uint64_t cause = mf_row_failed(b, inst, code, text, (uint64_t)retry);
 
-    mf_heal_gone(b, inst, cause, "create failed");
+    if (mf_group_of(inst)->policy == MF_POLICY_AT_MOST)
+        mf_heal_unproven(b, inst, cause, "its birth failed");
+    else
+        mf_heal_gone(b, inst, cause, "create failed");
+    mf_blame_failed(b, &birth, cause, false);
 }
 
 const struct mf_uuid *mf_heal_ids(struct mf_broker *b, const struct mf_node *node, size_t *ret_n)
@@ -104,7 +178,7 @@ void mf_heal_node_failed(struct mf_broker *b, struct mf_node *node, uint64_t cau
         mf_order_drop(b, inst);
         if (inst->state == MF_INSTANCE_STATE_DESTROYING)
             mf_row_tombstoned(b, inst, cause, "its node failed before it was gone");
-        else if (inst->state != MF_INSTANCE_STATE_PLACED && inst->state != MF_INSTANCE_STATE_RUNNING)
+        else if (inst->state != MF_INSTANCE_STATE_PLACED && !mf_instance_runs(inst))
             continue;
         else if (inst->current)
             mf_row_lost(b, inst, cause);
@@ -186,6 +260,18 @@ void mf_heal_groups_gone(struct mf_broker *b)
 
 /* ------------------------------------------------------------------ a reign begins */
 
+static void finish_retiring(struct mf_broker *b, struct mf_instance *inst)
+{
+    const struct mf_instance *current = inst->slot->current;
+
+    if (inst->node->state == MF_NODE_STATE_FAILED)
+        mf_row_tombstoned(b, inst, inst->node->last_seq, "its node failed");
+    else if (current && current->state == MF_INSTANCE_STATE_RUNNING)
+        mf_heal_end(b, inst, current->last_seq, "its successor runs", 0);
+    else if (!inst->node->draining)
+        mf_heal_reinstate(b, inst, inst->node->last_seq);
+}
+
 /* An instance that a row made non-current, before the row that ends it was written. */
 static void finish_instance(struct mf_broker *b, struct mf_instance *inst)
 {
@@ -196,6 +282,8 @@ static void finish_instance(struct mf_broker *b, struct mf_instance *inst)
         mf_heal_end(b, inst, group->ending_seq, "its group is ended", 0);
     else if (inst->slot->index >= group->desired)
         mf_heal_end(b, inst, inst->last_seq, "scaled down", 0);
+    else if (inst->state == MF_INSTANCE_STATE_RETIRING)
+        finish_retiring(b, inst);
     else if (!inst->current && inst->state != MF_INSTANCE_STATE_LOST)
         mf_heal_end(b, inst, inst->last_seq, "it is not its slot's current generation", 0);
     else if (inst->current && node && node->state == MF_NODE_STATE_FAILED)

@@ -13,7 +13,14 @@ void mf_heal_destroy(struct mf_broker *b, struct mf_instance *inst, uint64_t cau
 void mf_heal_gone(struct mf_broker *b, struct mf_instance *inst, uint64_t cause, const char *proof);
 void mf_heal_died(struct mf_broker *b, struct mf_instance *inst, uint64_t cause, enum mf_death how,
                   struct mf_str text);
+void mf_heal_absent(struct mf_broker *b, struct mf_instance *inst, uint64_t cause,
+                    bool rebooted); /* its node's list does not have it */
+void mf_heal_unproven(struct mf_broker *b, struct mf_instance *inst, uint64_t cause, const char *reason);
 void mf_heal_running(struct mf_broker *b, struct mf_instance *inst, uint64_t took_ms);
+/* A stranger is this free slot's current generation from now on. */
+void mf_heal_adopted(struct mf_broker *b, const struct mf_stranger *stranger, struct mf_slot *slot,
+                     uint64_t cause);
+void mf_heal_reinstate(struct mf_broker *b, struct mf_instance *inst, uint64_t cause);
 void mf_heal_birth_failed(struct mf_broker *b, struct mf_instance *inst, struct mf_str code,
                           struct mf_str text);
 void mf_heal_node_failed(struct mf_broker *b, struct mf_node *node, uint64_t cause); /* after its row */

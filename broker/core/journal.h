@@ -27,8 +27,16 @@ uint64_t mf_row_node_ready(struct mf_broker *b, struct mf_node *node);
 uint64_t mf_row_node_refused(struct mf_broker *b, struct mf_str node, struct mf_str machine,
                              const char *reason);
 uint64_t mf_row_node_failed(struct mf_broker *b, struct mf_node *node, const struct mf_ev_node_failed *with);
+uint64_t mf_row_node_cordoned(struct mf_broker *b, struct mf_node *node, uint64_t cause, bool cordoned);
 uint64_t mf_row_domain_unknown(struct mf_broker *b, struct mf_node *node, uint64_t cause,
                                const struct mf_rec_guest *guest);
+uint64_t mf_row_node_released(struct mf_broker *b, struct mf_node *node, uint64_t cause, const char *reason);
+uint64_t mf_row_image_released(struct mf_broker *b, struct mf_image *image, uint64_t cause,
+                               const char *reason);
+uint64_t mf_row_domain_purging(struct mf_broker *b, struct mf_stranger *stranger, uint64_t cause);
+uint64_t mf_row_domain_gone(struct mf_broker *b, struct mf_stranger *stranger, uint64_t cause);
+uint64_t mf_row_adopted(struct mf_broker *b, const struct mf_stranger *stranger, struct mf_slot *slot,
+                        uint64_t generation, uint64_t cause);
 uint64_t mf_row_group_ending(struct mf_broker *b, struct mf_group *group, uint64_t cause);
 uint64_t mf_row_group_gone(struct mf_broker *b, struct mf_group *group);
 uint64_t mf_row_monitor(struct mf_broker *b, struct mf_monitor *monitor, bool heard, uint64_t age_ms);

@@ -49,5 +49,6 @@ bool mf_life_move(const struct mf_life *life, unsigned state, unsigned event, un
     if (!cell->why)
         return false;
     *ret_next = cell->next;
+    mf_move_taken(life->name, state, event);
     return true;
 }

@@ -8,11 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *absent_proof(bool rebooted)
-{
-    return rebooted ? "its host has booted since" : "absent from inventory";
-}
-
 static void match_running(struct mf_broker *b, struct mf_instance *inst, bool rebooted, uint64_t cause)
 {
     if (inst->listed == MF_GUEST_STATE_RUNNING || inst->listed == MF_GUEST_STATE_CREATING)
@@ -21,7 +16,7 @@ static void match_running(struct mf_broker *b, struct mf_instance *inst, bool re
         mf_heal_destroy(b, inst, cause, "found stopped", 0);
         return;
     }
-    mf_heal_died(b, inst, cause, rebooted ? MF_DEATH_HOST_REBOOT : MF_DEATH_ABSENT, (struct mf_str){NULL, 0});
+    mf_heal_absent(b, inst, cause, rebooted);
 }
 
 /* It came back with less room than what is recorded on it claims. */
@@ -31,32 +26,17 @@ static bool is_overfull(const struct mf_node *node)
            node->used.disk_mib > node->capacity.disk_mib;
 }
 
-static void match_placed(struct mf_broker *b, struct mf_instance *inst, uint64_t cause)
+static void match_placed(struct mf_broker *b, struct mf_instance *inst, bool rebooted, uint64_t cause)
 {
     if (inst->listed == MF_GUEST_STATE_RUNNING) {
         mf_heal_running(b, inst, 0);
     } else if (inst->listed && inst->listed != MF_GUEST_STATE_CREATING) {
         mf_heal_destroy(b, inst, cause, "found stopped", 0);
     } else if (!inst->listed && is_overfull(inst->node)) { /* not begun: another node may take it */
-        mf_heal_died(b, inst, cause, MF_DEATH_ABSENT, (struct mf_str){NULL, 0});
+        mf_heal_absent(b, inst, cause, rebooted);
     } else {
         mf_row_placed(b, inst, inst->node, cause);
         mf_order_open(b, inst);
-    }
-}
-
-/* No newer generation runs: this one is current again, and what was to replace it must not run. */
-static void reinstate(struct mf_broker *b, struct mf_instance *inst, uint64_t cause)
-{
-    struct mf_instance *successor = inst->slot->current, *next;
-    uint64_t row = mf_row_reinstated(b, inst, cause);
-
-    if (successor)
-        mf_heal_end(b, successor, row, "the generation before it was reinstated", 0);
-    for (struct mf_instance *other = inst->slot->newest; other; other = next) {
-        next = other->older;
-        if (other->state == MF_INSTANCE_STATE_LOST)
-            mf_row_tombstoned(b, other, row, "another generation was reinstated");
     }
 }
 
@@ -65,10 +45,10 @@ static void match_lost(struct mf_broker *b, struct mf_instance *inst, bool reboo
     const struct mf_instance *current = inst->slot->current;
 
     if (!inst->listed) {
-        mf_heal_gone(b, inst, cause, absent_proof(rebooted));
+        mf_heal_absent(b, inst, cause, rebooted);
     } else if (inst->listed == MF_GUEST_STATE_RUNNING &&
                !(current && current->state == MF_INSTANCE_STATE_RUNNING)) {
-        reinstate(b, inst, cause);
+        mf_heal_reinstate(b, inst, cause);
     } else {
         bool replaced = current && current->state == MF_INSTANCE_STATE_RUNNING;
         uint64_t row =
@@ -81,10 +61,11 @@ static void match_one(struct mf_broker *b, struct mf_instance *inst, bool reboot
 {
     switch ((enum mf_instance_state)inst->state) {
     case MF_INSTANCE_STATE_RUNNING:
+    case MF_INSTANCE_STATE_RETIRING:
         match_running(b, inst, rebooted, cause);
         return;
     case MF_INSTANCE_STATE_PLACED:
-        match_placed(b, inst, cause);
+        match_placed(b, inst, rebooted, cause);
         return;
     case MF_INSTANCE_STATE_LOST:
         match_lost(b, inst, rebooted, cause);
@@ -93,7 +74,7 @@ static void match_one(struct mf_broker *b, struct mf_instance *inst, bool reboot
         if (inst->listed)
             mf_heal_destroy(b, inst, cause, "its node is back and it must not run", inst->grace_ms);
         else
-            mf_heal_gone(b, inst, cause, absent_proof(rebooted));
+            mf_heal_absent(b, inst, cause, rebooted);
     }
 }
 
@@ -119,86 +100,16 @@ void mf_node_match(struct mf_broker *b, struct mf_node *node, struct mf_guests g
         if (inst)
             match_one(b, inst, rebooted, cause);
     }
-    mf_node_claims(b, node, guests, cause);
 }
 
-/* Digits up to `stop` (0: the end), no more than fit; NULL if there is anything else. */
-static const char *parse_number(const char *at, char stop, uint64_t max, uint64_t *ret_number)
+void mf_node_match_missing(struct mf_broker *b, struct mf_node *node, uint64_t cause)
 {
-    uint64_t number = 0;
+    size_t n;
+    const struct mf_uuid *ids = mf_heal_ids(b, node, &n);
 
-    if (*at < '0' || *at > '9')
-        return NULL;
-    for (; *at >= '0' && *at <= '9'; at++) {
-        if (number > (max - (uint64_t)(*at - '0')) / 10)
-            return NULL;
-        number = number * 10 + (uint64_t)(*at - '0');
-    }
-    *ret_number = number;
-    return *at == stop ? at + (stop != 0) : NULL;
-}
-
-/* "group/slot#generation" or "tenant/group/slot#generation". A name that is nearly one claims nothing. */
-static bool parse_claim(struct mf_str name, struct mf_claim *ret_claim)
-{
-    char text[256], *slash, *group;
-    const char *at;
-    uint64_t slot, generation;
-
-    mf_str_format(text, sizeof(text), "%.*s", MF_STR_ARG(name));
-    slash = strrchr(text, '/');
-    at = slash ? parse_number(slash + 1, '#', MF_SLOTS_MAX - 1, &slot) : NULL;
-    if (!at || !parse_number(at, 0, UINT64_MAX, &generation))
-        return false;
-    *slash = 0;
-    group = strchr(text, '/');
-    if (group)
-        *group++ = 0;
-    if ((group && !mf_name_valid(mf_str(group))) || !mf_name_valid(mf_str(text)))
-        return false;
-    mf_str_format(ret_claim->group, sizeof(ret_claim->group), "%s", group ? group : text);
-    ret_claim->slot = (uint32_t)slot;
-    return true;
-}
-
-static void add_claim(struct mf_broker *b, struct mf_node *node, const struct mf_rec_guest *guest)
-{
-    bool lives = guest->state == MF_GUEST_STATE_RUNNING || guest->state == MF_GUEST_STATE_CREATING;
-    struct mf_claim claim;
-
-    if (!lives || !parse_claim(guest->name, &claim))
-        return;
-    node->claims[node->n_claims++] = claim;
-    b->n_claims++;
-}
-
-/* Domains that nobody knows are told and left alone. While one lives and says it is of a slot, that slot is
- * not born again. */
-void mf_node_claims(struct mf_broker *b, struct mf_node *node, struct mf_guests guests, uint64_t cause)
-{
-    enum { LOOK_EVERY_MS = 10000 };
-
-    if (node->n_claims)
-        b->room++; /* perhaps they are fewer now */
-    b->n_claims -= node->n_claims;
-    node->n_claims = node->n_unknown = 0;
-    free(node->claims);
-    node->claims = mf_calloc((guests.n + 1) * sizeof(*node->claims));
-    for (uint32_t i = 0; i < guests.n; i++) {
-        const struct mf_rec_guest *guest = &guests.items[i];
-        const struct mf_instance *inst = mf_instance_find(b, guest->id);
-        if ((inst && inst->node == node) || guest->state == MF_GUEST_STATE_DESTROYING)
-            continue;
-        node->n_unknown++;
-        if (cause)
-            mf_row_domain_unknown(b, node, cause, guest);
-        add_claim(b, node, guest);
-    }
-    if (node->n_claims) {
-        mf_heap_set(&b->alarms, &node->look.timer, b->now + LOOK_EVERY_MS);
-    } else {
-        free(node->claims);
-        node->claims = NULL;
-        mf_heap_unset(&b->alarms, &node->look.timer);
+    for (size_t i = 0; i < n; i++) {
+        struct mf_instance *inst = mf_instance_find(b, ids[i]);
+        if (inst && mf_instance_runs(inst))
+            match_running(b, inst, false, cause);
     }
 }

@@ -1,5 +1,5 @@
-/* monitors.c - a monitor says what it hears; the broker decides. A verdict names an epoch, and is void for
- * any other. */
+/* monitors.c - sessions with monitors: what they are told of nodes, and whether they are heard and trust
+ * themselves. What they conclude is counted in votes.c. */
 #include "monitors.h"
 #include "check.h"
 #include "fold.h"
@@ -7,6 +7,7 @@
 #include "nodes.h"
 #include "out.h"
 #include "pulse.h"
+#include "votes.h"
 
 #include <string.h>
 
@@ -26,7 +27,8 @@ static void tell(struct mf_broker *b, const struct mf_monitor *monitor, const st
                                                   .pulse_key = {(char *)key, sizeof(key)},
                                                   .connected = mf_node_up(node),
                                                   .state = node->state,
-                                                  .probe_address = node->probe_address}});
+                                                  .probe_address = node->probe_address,
+                                                  .labels = node->labels}});
 }
 
 void mf_monitor_node_changed(struct mf_broker *b, struct mf_node *node)
@@ -112,6 +114,7 @@ void mf_monitor_alarm(struct mf_broker *b, struct mf_monitor *monitor)
         return;
     }
     monitor->heard = false;
+    mf_votes_drop(b, monitor);
     if (monitor->told_heard)
         mf_row_monitor(b, monitor, false, (uint64_t)age);
 }
@@ -123,6 +126,14 @@ void mf_monitors_begin(struct mf_broker *b)
         if (b->monitors[i].told_heard)
             mf_heap_set(&b->alarms, &b->monitors[i].alarm.timer, b->now + b->config.monitor_ms);
     }
+}
+
+/* What the broker itself was too late to hear is not theirs. */
+void mf_monitors_pardon(struct mf_broker *b)
+{
+    for (size_t i = 0; i < b->n_monitors; i++)
+        if (b->monitors[i].heard)
+            b->monitors[i].heard_at = b->now;
 }
 
 void mf_monitor_peer_gone(struct mf_broker *b, uint64_t peer)
@@ -194,13 +205,15 @@ static void on_hello(struct mf_broker *b, const struct mf_peer *peer,
     }
     monitor->peer = peer->handle;
     heard(b, monitor);
+    mf_votes_drop(b, monitor); /* it forgets what it held */
     mf_send(b, peer->handle,
             &(struct mf_message){.kind = MF_MSG_MONITOR_WELCOME,
                                  .monitor_welcome = {.cluster_id = b->cluster_id,
                                                      .term = b->term,
                                                      .pulse_ms = (uint64_t)b->config.pulse_ms,
                                                      .silence_ms = (uint64_t)b->config.silence_ms,
-                                                     .agent_grace_ms = (uint64_t)b->config.agent_grace_ms}});
+                                                     .agent_grace_ms = (uint64_t)b->config.agent_grace_ms,
+                                                     .doubt_percent = b->config.doubt_percent}});
     for (size_t i = 0; i < b->nodes.n; i++)
         tell(b, monitor, b->nodes.items[i]);
     mf_str_format(address, sizeof(address), "%.*s", MF_STR_ARG(hello->pulse_address));
@@ -210,61 +223,52 @@ static void on_hello(struct mf_broker *b, const struct mf_peer *peer,
     tell_nodes_targets(b);
 }
 
-static void suspect(struct mf_broker *b, struct mf_node *node, struct mf_str monitor,
-                    const struct mf_msg_monitor_verdict *v)
+/* ------------------------------------------------------------------ whether it trusts itself */
+
+static void say_suspended(struct mf_broker *b, struct mf_monitor *monitor, struct mf_str reason)
 {
-    struct mf_event event = {.kind = MF_EV_NODE_SUSPECT,
-                             .node_suspect = {.node = node->name,
-                                              .epoch = node->epoch,
-                                              .monitor = monitor,
-                                              .evidence = v->evidence,
-                                              .silent_ms = v->silent_ms}};
-    char text[MF_SUBJECT_MAX];
-
-    mf_journal(b, 0, &event, mf_subject_named("node", node->name, text));
-}
-
-static void recovered(struct mf_broker *b, struct mf_node *node, struct mf_str monitor)
-{
-    struct mf_event event = {
-        .kind = MF_EV_NODE_RECOVERED,
-        .node_recovered = {.node = node->name, .epoch = node->epoch, .monitor = monitor}};
-    char text[MF_SUBJECT_MAX];
-
-    if (node->state == MF_NODE_STATE_FAILED && node->recovered_told)
-        return;
-    mf_journal(b, 0, &event, mf_subject_named("node", node->name, text));
-}
-
-static bool moves(const struct mf_node *node, enum mf_node_event event)
-{
-    const char *why;
-    unsigned next;
-
-    return mf_life_move(&mf_life_node, node->state, event, &next, &why);
-}
-
-static void on_verdict(struct mf_broker *b, struct mf_monitor *monitor,
-                       const struct mf_msg_monitor_verdict *v)
-{
-    struct mf_node *node = mf_node_find(b, v->node);
     struct mf_str name = mf_str(monitor->name);
+    struct mf_event event = {
+        .kind = MF_EV_MONITOR_SUSPENDED,
+        .monitor_suspended = {.monitor = name, .reason = reason.len ? reason : mf_str("it says no more")}};
+    char text[MF_SUBJECT_MAX];
 
-    if (!node)
-        return;
-    if (node->epoch == v->epoch && v->verdict == MF_VERDICT_SUSPECT && moves(node, MF_NODE_EVENT_SUSPECT))
-        suspect(b, node, name, v);
-    else if (node->epoch == v->epoch && v->verdict == MF_VERDICT_RECOVERED &&
-             moves(node, MF_NODE_EVENT_RECOVERED))
-        recovered(b, node, name);
-    else if (node->epoch == v->epoch && v->verdict == MF_VERDICT_FAILED && moves(node, MF_NODE_EVENT_FAILED))
-        mf_node_fail(b, node,
-                     &(struct mf_ev_node_failed){.monitor = name,
-                                                 .evidence = v->evidence,
-                                                 .silent_ms = v->silent_ms,
-                                                 .closed_ms = v->closed_ms,
-                                                 .agent_dead_ms = v->agent_dead_ms});
-    mf_monitor_node_changed(b, node); /* moved or void: it sees what holds now */
+    mf_journal(b, 0, &event, mf_subject_named("monitor", name, text));
+    mf_votes_drop(b, monitor);
+}
+
+static void say_resumed(struct mf_broker *b, struct mf_monitor *monitor)
+{
+    struct mf_str name = mf_str(monitor->name);
+    char text[MF_SUBJECT_MAX];
+
+    mf_journal(b, 0, &(struct mf_event){.kind = MF_EV_MONITOR_RESUMED, .monitor_resumed = {.monitor = name}},
+               mf_subject_named("monitor", name, text));
+}
+
+static void on_alive(struct mf_broker *b, struct mf_monitor *monitor,
+                     const struct mf_msg_monitor_alive *alive)
+{
+    monitor->nodes_heard = alive->nodes_heard;
+    monitor->nodes_known = alive->nodes_known;
+    if (alive->suspended && !monitor->suspended)
+        say_suspended(b, monitor, alive->reason);
+    else if (!alive->suspended && monitor->suspended)
+        say_resumed(b, monitor);
+}
+
+void mf_monitor_forget(struct mf_broker *b, struct mf_monitor *monitor, uint64_t cause)
+{
+    struct mf_str name = mf_str(monitor->name);
+    char text[MF_SUBJECT_MAX];
+
+    MF_CHECK(!monitor->heard);
+    mf_votes_drop(b, monitor);
+    mf_journal(b, cause,
+               &(struct mf_event){.kind = MF_EV_MONITOR_FORGOTTEN, .monitor_forgotten = {.monitor = name}},
+               mf_subject_named("monitor", name, text));
+    tell_nodes_targets(b);
+    mf_votes_judge_all(b); /* fewer make a majority now */
 }
 
 void mf_monitor_message(struct mf_broker *b, const struct mf_peer *peer, const struct mf_message *m)
@@ -282,9 +286,8 @@ void mf_monitor_message(struct mf_broker *b, const struct mf_peer *peer, const s
         return;
     }
     if (m->kind == MF_MSG_MONITOR_ALIVE) {
-        monitor->nodes_heard = m->monitor_alive.nodes_heard;
-        monitor->nodes_known = m->monitor_alive.nodes_known;
+        on_alive(b, monitor, &m->monitor_alive);
     } else if (m->kind == MF_MSG_MONITOR_VERDICT) {
-        on_verdict(b, monitor, &m->monitor_verdict);
+        mf_vote(b, monitor, &m->monitor_verdict);
     }
 }

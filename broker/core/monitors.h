@@ -12,6 +12,8 @@ void mf_monitor_node_changed(struct mf_broker *b,
 void mf_monitors_flush(struct mf_broker *b);
 void mf_monitor_alarm(struct mf_broker *b, struct mf_monitor *monitor);
 void mf_monitors_begin(struct mf_broker *b);
+void mf_monitors_pardon(struct mf_broker *b); /* the broker's own loop was late */
+void mf_monitor_forget(struct mf_broker *b, struct mf_monitor *monitor, uint64_t cause); /* not heard */
 uint32_t mf_monitor_endpoints(const struct mf_broker *b, struct mf_rec_endpoint ret[MF_MONITORS_MAX]);
 
 #endif

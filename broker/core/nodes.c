@@ -1,8 +1,14 @@
 /* nodes.c - who is on the other end, and whether what it says counts: only the session that has the node's
  * present epoch moves state; everything else is told to say hello again. */
 #include "nodes.h"
+#include "blame.h"
+#include "domains.h"
+#include "drift.h"
+#include "breaker.h"
+#include "grace.h"
 #include "heal.h"
 #include "journal.h"
+#include "leases.h"
 #include "monitors.h"
 #include "orders.h"
 #include "out.h"
@@ -22,13 +28,24 @@ enum {
     REFUSED_DEBT_MS = 320000
 };
 
-/* Paces what costs rows of the log: true, and the cost is taken, unless the debt is too deep already. */
-static bool afford(const struct mf_broker *b, mf_ms *paid_until, mf_ms cost, mf_ms debt_max)
+bool mf_afford(const struct mf_broker *b, mf_ms *paid_until, mf_ms cost, mf_ms debt_max)
 {
     if (*paid_until > b->now + debt_max)
         return false;
     *paid_until = (*paid_until > b->now ? *paid_until : b->now) + cost;
     return true;
+}
+
+void mf_node_charge(const struct mf_broker *b, struct mf_node *node, size_t rows)
+{
+    mf_ms from = node->hello_paid > b->now ? node->hello_paid : b->now;
+
+    node->hello_paid = from + (mf_ms)rows / UNKNOWN_PER_HELLO * HELLO_MS;
+}
+
+bool mf_node_in_debt(const struct mf_broker *b, const struct mf_node *node)
+{
+    return node->hello_paid > b->now + HELLO_DEBT_MS;
 }
 
 static void refuse(struct mf_broker *b, const struct mf_peer *peer, struct mf_node *node,
@@ -43,7 +60,7 @@ static void refuse(struct mf_broker *b, const struct mf_peer *peer, struct mf_no
 
     for (size_t i = 0; i < sizeof(b->refused) / sizeof(*b->refused) && !said; i++)
         said = b->refused[i] == hash;
-    if (!said && afford(b, &b->refused_paid, REFUSED_MS, REFUSED_DEBT_MS)) {
+    if (!said && mf_afford(b, &b->refused_paid, REFUSED_MS, REFUSED_DEBT_MS)) {
         mf_row_node_refused(b, peer->name, hello->machine_id, reason);
         if (node)
             node->refused_hash = hash;
@@ -94,12 +111,19 @@ static void raise_term(struct mf_broker *b, struct mf_str node, uint64_t seen)
     mf_journal(b, 0, &event, mf_str("cluster"));
 }
 
+/* Epochs that were granted after the copy was made from which we were restored are known to their nodes
+ * alone; none may be granted twice. */
+static uint64_t next_epoch(const struct mf_broker *b, uint64_t held)
+{
+    return held > b->epoch && held - b->epoch <= TERM_STEP_MAX ? held + 1 : b->epoch + 1;
+}
+
 static uint64_t join(struct mf_broker *b, struct mf_str name, const struct mf_msg_hello *hello)
 {
     char text[MF_SUBJECT_MAX];
     struct mf_event event = {.kind = MF_EV_NODE_JOINED,
                              .node_joined = {.node = name,
-                                             .epoch = b->epoch + 1,
+                                             .epoch = next_epoch(b, hello->epoch),
                                              .machine_id = hello->machine_id,
                                              .boot_id = hello->boot_id,
                                              .started_ms = hello->started_ms,
@@ -108,7 +132,8 @@ static uint64_t join(struct mf_broker *b, struct mf_str name, const struct mf_ms
                                              .labels = hello->labels,
                                              .driver = hello->driver,
                                              .guests_die_with_me = hello->guests_die_with_me,
-                                             .probe_address = hello->probe_address}};
+                                             .probe_address = hello->probe_address,
+                                             .fences = hello->fences}};
 
     return mf_journal(b, 0, &event, mf_subject_named("node", name, text));
 }
@@ -124,7 +149,9 @@ static void welcome(struct mf_broker *b, const struct mf_node *node)
                                              .log_id = b->log_id,
                                              .pulse_key = {(char *)key, sizeof(key)},
                                              .pulse_ms = (uint64_t)b->config.pulse_ms,
-                                             .alive_ms = (uint64_t)b->config.alive_ms}};
+                                             .alive_ms = (uint64_t)b->config.alive_ms,
+                                             .lease_ms = (uint64_t)b->config.lease_ms,
+                                             .renew_ms = (uint64_t)mf_lease_renew_ms(b)}};
 
     mf_pulse_key(b->config.pulse_secret, node->name, node->epoch, key);
     message.welcome.monitors.items = monitors;
@@ -146,13 +173,15 @@ static bool answered(struct mf_broker *b, const struct mf_peer *peer, const stru
 
 void mf_node_hello(struct mf_broker *b, const struct mf_peer *peer, const struct mf_msg_hello *hello)
 {
+    struct mf_guests guests = {hello->guests.items, hello->guests.n};
     struct mf_node *node = mf_node_find(b, peer->name);
-    bool rebooted;
+    bool rebooted, failed = node && node->state == MF_NODE_STATE_FAILED;
     uint64_t cause;
+    size_t rows;
 
     if (!acceptable(b, peer, node, hello) || answered(b, peer, node, hello))
         return;
-    if (node && !afford(b, &node->hello_paid, HELLO_MS, HELLO_DEBT_MS)) {
+    if (node && !mf_afford(b, &node->hello_paid, HELLO_MS, HELLO_DEBT_MS)) {
         mf_send_error_now(b, peer->handle, (struct mf_str){NULL, 0}, MF_E_UNAVAILABLE,
                           "this node said hello too often lately; say it again in a while");
         return;
@@ -162,23 +191,35 @@ void mf_node_hello(struct mf_broker *b, const struct mf_peer *peer, const struct
     rebooted = node && !mf_str_eq(node->boot_id, hello->boot_id);
     cause = join(b, peer->name, hello);
     node = mf_node_find(b, peer->name);
+    mf_breaker_joined(b, node);
+    node->heard_at = b->now;
     node->refused_hash = 0;
     if (node->peer && node->peer != peer->handle)
         mf_close(b, node->peer);
     node->peer = node->welcomed = peer->handle;
     welcome(b, node);
     node->matching = true; /* not ready before all of its inventory is looked at */
-    mf_node_match(b, node, (struct mf_guests){hello->guests.items, hello->guests.n}, rebooted, cause);
+    mf_drift_begin(node);
+    mf_node_match(b, node, guests, rebooted, cause);
     node->matching = false;
-    node->hello_paid += (mf_ms)node->n_unknown / UNKNOWN_PER_HELLO * HELLO_MS;
+    rows = mf_domains_match(b, node, guests, true, cause);
+    mf_blame_returned(b, node, failed, cause);
+    mf_node_charge(b, node, rows);
     mf_node_try_ready(b, node);
     mf_orders_session(b, node);
     mf_monitor_node_changed(b, node);
 }
 
+bool mf_node_schedulable(const struct mf_node *node)
+{
+    return mf_node_up(node) && node->state == MF_NODE_STATE_READY && !node->cordoned && !node->draining &&
+           !node->quarantined_until;
+}
+
 void mf_node_try_ready(struct mf_broker *b, struct mf_node *node)
 {
-    if (node->state != MF_NODE_STATE_JOINING || !mf_node_up(node) || node->must_go || node->matching)
+    if (node->state != MF_NODE_STATE_JOINING || !mf_node_up(node) || node->must_go || node->matching ||
+        node->delay.timer.place)
         return;
     mf_row_node_ready(b, node);
     mf_monitor_node_changed(b, node);
@@ -201,7 +242,7 @@ static struct mf_node *session(struct mf_broker *b, const struct mf_peer *peer, 
     else if (node->epoch != epoch)
         hello_again(b, peer->handle, "that epoch is over");
     else
-        return node;
+        return node->heard_at = b->now, node;
     return NULL;
 }
 
@@ -232,6 +273,12 @@ static void destroyed(struct mf_broker *b, struct mf_instance *inst, const struc
         mf_order_failed(b, inst, result->text.len ? result->text : result->code);
 }
 
+static void on_ack(struct mf_broker *b, struct mf_node *node, uint64_t order_id)
+{
+    mf_order_acked(b, node, order_id);
+    mf_domain_acked(b, node, order_id);
+}
+
 static void on_result(struct mf_broker *b, const struct mf_peer *peer,
                       const struct mf_msg_order_result *result)
 {
@@ -246,6 +293,8 @@ static void on_result(struct mf_broker *b, const struct mf_peer *peer,
             created(b, inst, result);
         else
             destroyed(b, inst, result);
+    } else {
+        mf_domain_result(b, node, result);
     }
     ack_report(b, node, result->report_id);
 }
@@ -263,12 +312,16 @@ static void on_death(struct mf_broker *b, const struct mf_peer *peer, const stru
     ack_report(b, node, fact->report_id);
 }
 
-static void on_alive(struct mf_broker *b, const struct mf_peer *peer, uint64_t epoch)
+static void on_alive(struct mf_broker *b, const struct mf_peer *peer, const struct mf_msg_worker_alive *alive)
 {
-    if (session(b, peer, epoch))
-        mf_send_now(
-            b, peer->handle,
-            &(struct mf_message){.kind = MF_MSG_ALIVE_ACK, .alive_ack = {.epoch = epoch, .term = b->term}});
+    struct mf_node *node = session(b, peer, alive->epoch);
+
+    if (!node)
+        return;
+    mf_drift_alive(b, node, alive);
+    mf_send_now(b, peer->handle,
+                &(struct mf_message){.kind = MF_MSG_ALIVE_ACK,
+                                     .alive_ack = {.epoch = alive->epoch, .term = b->term}});
 }
 
 void mf_node_message(struct mf_broker *b, const struct mf_peer *peer, const struct mf_message *m)
@@ -279,7 +332,7 @@ void mf_node_message(struct mf_broker *b, const struct mf_peer *peer, const stru
     case MF_MSG_ORDER_ACK:
         node = session(b, peer, m->order_ack.epoch);
         if (node)
-            mf_order_acked(b, node, m->order_ack.order_id);
+            on_ack(b, node, m->order_ack.order_id);
         return;
     case MF_MSG_ORDER_RESULT:
         on_result(b, peer, &m->order_result);
@@ -288,12 +341,17 @@ void mf_node_message(struct mf_broker *b, const struct mf_peer *peer, const stru
         on_death(b, peer, &m->fact_death);
         return;
     case MF_MSG_WORKER_ALIVE:
-        on_alive(b, peer, m->worker_alive.epoch);
+        on_alive(b, peer, &m->worker_alive);
+        return;
+    case MF_MSG_LEASE_ASK:
+        node = session(b, peer, m->lease_ask.epoch);
+        if (node)
+            mf_lease_ask(b, node, m->lease_ask.ask_id);
         return;
     case MF_MSG_INVENTORY:
         node = session(b, peer, m->inventory.epoch);
-        if (node) /* asked for only to see what became of unknown domains */
-            mf_node_claims(b, node, (struct mf_guests){m->inventory.guests.items, m->inventory.guests.n}, 0);
+        if (node)
+            mf_drift_inventory(b, node, &m->inventory);
         return;
     case MF_MSG_LOG_TAIL:
         if (session(b, peer, m->log_tail.epoch))
@@ -302,18 +360,6 @@ void mf_node_message(struct mf_broker *b, const struct mf_peer *peer, const stru
     default:
         return;
     }
-}
-
-void mf_node_look(struct mf_broker *b, struct mf_node *node)
-{
-    enum { LOOK_EVERY_MS = 10000 };
-
-    if (!mf_node_up(node) || !node->n_claims)
-        return;
-    mf_send_now(b, node->peer,
-                &(struct mf_message){.kind = MF_MSG_INVENTORY_ASK,
-                                     .inventory_ask = {.ask_id = ++b->next_ask, .epoch = node->epoch}});
-    mf_heap_set(&b->alarms, &node->look.timer, b->now + LOOK_EVERY_MS);
 }
 
 /* ------------------------------------------------------------------ its end */
@@ -330,8 +376,10 @@ void mf_node_fail(struct mf_broker *b, struct mf_node *node, const struct mf_ev_
         failed.instances += inst->current;
     cause = mf_row_node_failed(b, node, &failed);
     node->peer = 0;
+    mf_lease_node_down(b, node);
+    mf_breaker_failed(b, node);
     mf_heal_node_failed(b, node, cause);
-    mf_node_claims(b, node, (struct mf_guests){NULL, 0}, 0);
+    mf_domains_session_over(b, node);
     if (peer)
         hello_again(b, peer, "this epoch was held for failed");
     mf_monitor_node_changed(b, node);
@@ -344,7 +392,8 @@ void mf_node_peer_gone(struct mf_broker *b, uint64_t peer)
         if (node->peer != peer)
             continue;
         node->peer = 0;
-        if (node->guests_die_with_me && node->state != MF_NODE_STATE_FAILED)
+        mf_lease_node_down(b, node);
+        if (node->guests_die_with_me && node->state != MF_NODE_STATE_FAILED && !mf_grace(b))
             mf_node_fail(
                 b, node,
                 &(struct mf_ev_node_failed){.monitor = mf_str("broker"), .evidence = MF_EVIDENCE_CLOSED});

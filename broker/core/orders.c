@@ -1,6 +1,7 @@
 /* orders.c - outboxes. Destroys go before creates, each first in, first out; at most so many are unanswered
  * at a node, the rest waits here and not in a socket's buffer. */
 #include "orders.h"
+#include "blame.h"
 #include "check.h"
 #include "heal.h"
 #include "journal.h"
@@ -140,6 +141,23 @@ void mf_orders_session(struct mf_broker *b, struct mf_node *node)
     kick(b, node);
 }
 
+static void take_out(struct mf_node **list, const struct mf_node *node)
+{
+    while (*list && *list != node)
+        list = &(*list)->next_sendable;
+    if (*list)
+        *list = node->next_sendable;
+}
+
+void mf_orders_forget(struct mf_broker *b, struct mf_node *node)
+{
+    take_out(&b->uncommitted, node);
+    take_out(&b->sendable, node);
+    b->sendable_last = b->sendable;
+    while (b->sendable_last && b->sendable_last->next_sendable)
+        b->sendable_last = b->sendable_last->next_sendable;
+}
+
 void mf_order_acked(struct mf_broker *b, struct mf_node *node, uint64_t order_id)
 {
     struct mf_order *order = node->sent.first;
@@ -167,15 +185,28 @@ void mf_order_failed(struct mf_broker *b, struct mf_instance *inst, struct mf_st
     mf_heap_set(&b->alarms, &order->alarm.timer, b->now + mf_backoff(b, inst->tries));
 }
 
+/* Nobody needs to wait for a node that is away: the next hello settles what is a tombstone. */
+static void give_up(struct mf_broker *b, struct mf_instance *inst, uint64_t cause)
+{
+    if (inst->state == MF_INSTANCE_STATE_DESTROYING)
+        mf_row_tombstoned(b, inst, cause, "its node is away");
+}
+
 static void expire(struct mf_broker *b, struct mf_order *order)
 {
     struct mf_instance *inst = order->instance;
     bool create = order->operation == MF_OPERATION_CREATE;
-    mf_ms retry = create ? mf_backoff(b, inst->slot->failures + 1) : 0;
+    bool charged = create && !inst->node->quarantined_until;
+    mf_ms retry = charged ? mf_backoff(b, inst->slot->failures + 1) : 0;
+    struct mf_birth birth = mf_blame_birth(inst);
     uint64_t cause = mf_row_expired(b, order, (uint64_t)retry); /* closes the order */
 
-    if (!mf_node_up(inst->node))
-        return; /* the next hello settles it */
+    if (create)
+        mf_blame_expired(b, &birth, cause);
+    if (!mf_node_up(inst->node)) {
+        give_up(b, inst, cause);
+        return;
+    }
     mf_heal_destroy(b, inst, cause, create ? "its create order expired" : "its destroy order expired",
                     inst->grace_ms);
 }
@@ -190,7 +221,7 @@ void mf_order_alarm(struct mf_broker *b, struct mf_order *order)
         if (mf_node_up(inst->node))
             mf_heal_destroy(b, inst, inst->last_seq, why, 0);
         else
-            mf_order_drop(b, inst); /* the next hello settles it */
+            give_up(b, inst, inst->last_seq);
         return;
     }
     if (b->now >= order->deadline + (order->state == MF_ORDER_STATE_ACKED ? ANSWER_MARGIN_MS : 0)) {
@@ -207,6 +238,14 @@ void mf_order_alarm(struct mf_broker *b, struct mf_order *order)
 static struct mf_str user_data_none(void)
 {
     return (struct mf_str){NULL, 0};
+}
+
+/* How far the group is below its min. */
+static uint64_t need(const struct mf_group *group)
+{
+    uint32_t running = group->running + group->retiring;
+
+    return running < group->min ? group->min - running : 0;
 }
 
 static void fill_create(struct mf_broker *b, const struct mf_order *order, struct mf_message *message)
@@ -230,6 +269,8 @@ static void fill_create(struct mf_broker *b, const struct mf_order *order, struc
                                                          .offering = group->offering->rec,
                                                          .image = group->image->rec,
                                                          .labels = group->labels,
+                                                         .policy = group->policy,
+                                                         .need = need(group),
                                                          .user_data = {group->user_data, user_data_none()}};
 }
 

@@ -13,6 +13,7 @@ void mf_order_drop(struct mf_broker *b, struct mf_instance *inst); /* fine if th
 void mf_orders_session(struct mf_broker *b,
                        struct mf_node *node); /* a session began: what is queued may leave */
 void mf_orders_committed(struct mf_broker *b);
+void mf_orders_forget(struct mf_broker *b, struct mf_node *node); /* it is about to be freed */
 void mf_order_acked(struct mf_broker *b, struct mf_node *node, uint64_t order_id);
 void mf_order_failed(struct mf_broker *b, struct mf_instance *inst,
                      struct mf_str why); /* a destroy; it is ordered again later */

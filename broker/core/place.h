@@ -6,8 +6,9 @@
 
 /* Place what waits, if anything may have changed for it: the neediest group first, then the oldest. */
 void mf_place_pass(struct mf_broker *b);
+bool mf_place_fits(const struct mf_broker *b,
+                   const struct mf_slot *slot); /* a birth of it would find room now */
 /* Why no node takes an instance of this slot now: "0 of 3 nodes: 2 memory, 1 joining". */
 struct mf_str mf_place_reason(const struct mf_broker *b, const struct mf_slot *slot, char text[256]);
-bool mf_place_claimed(const struct mf_broker *b, const struct mf_slot *slot, const struct mf_node **ret_node);
 
 #endif

@@ -2,10 +2,16 @@
  * where the next begins; a cursor is a place in the order, not a position, so that a list that changes
  * meanwhile misses and repeats nothing that stays. */
 #include "queries.h"
+#include "blame.h"
 #include "check.h"
+#include "domains.h"
+#include "fold.h"
+#include "leases.h"
+#include "nodes.h"
 #include "out.h"
 #include "place.h"
 #include "requests.h"
+#include "votes.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -131,13 +137,17 @@ struct page {
 static struct mf_str reason_of(struct page *page, const struct mf_instance *inst)
 {
     struct mf_broker *b = page->b;
+    struct mf_lease_wait wait;
+    char text[256];
 
     if (inst->state != MF_INSTANCE_STATE_PENDING) {
         if (inst->order && inst->order->why[0])
             return mf_str(inst->order->why);
         return inst->reason ? mf_str(inst->reason) : (struct mf_str){NULL, 0};
     }
-    if (page->reason_group != mf_group_of(inst) || b->n_claims) {
+    if (mf_lease_waits(b, inst, &wait))
+        return mf_str_dup(&b->arena, mf_lease_reason(b, &wait, text));
+    if (page->reason_group != mf_group_of(inst) || b->claims) {
         page->reason_len = mf_place_reason(b, inst->slot, page->reason).len;
         page->reason_group = mf_group_of(inst);
     }
@@ -245,19 +255,37 @@ static uint64_t minus(uint64_t a, uint64_t c)
     return a > c ? a - c : 0;
 }
 
+static long long seconds_to(const struct mf_broker *b, const struct mf_alarm *alarm)
+{
+    return alarm->timer.place ? (long long)(alarm->timer.when - b->now + 999) / 1000 : 0;
+}
+
 static struct mf_str node_reason(struct mf_broker *b, const struct mf_node *node)
 {
     char text[128];
 
+    if (node->outage.held)
+        return mf_str("held for dead by a majority of monitors, but the cluster is frozen");
+    if (node->doubts.contradicted)
+        return mf_str("its pulses are not heard, its agent is");
     if (node->state == MF_NODE_STATE_JOINING && node->must_go)
         return mf_str_dup(&b->arena, mf_str_format(text, sizeof(text),
                                                    "%u instances that must not run there are not gone yet",
                                                    node->must_go));
     if (node->state != MF_NODE_STATE_FAILED && !mf_node_up(node))
         return mf_str("its agent is not connected");
-    if (node->n_claims)
+    if (node->delay.timer.place)
         return mf_str_dup(&b->arena,
-                          mf_str_format(text, sizeof(text), "%zu unknown domains", node->n_claims));
+                          mf_str_format(text, sizeof(text), "it failed %u times lately: ready in %lld s",
+                                        node->flaps, seconds_to(b, &node->delay)));
+    if (node->quarantined_until)
+        return mf_str_dup(&b->arena,
+                          mf_str_format(text, sizeof(text),
+                                        "births of several groups failed on it: none for %lld s more",
+                                        seconds_to(b, &node->quarantine)));
+    if (node->n_strangers)
+        return mf_str_dup(&b->arena,
+                          mf_str_format(text, sizeof(text), "%u unknown domains", node->n_strangers));
     return (struct mf_str){NULL, 0};
 }
 
@@ -276,6 +304,13 @@ static struct mf_rec_node_row node_row(struct mf_broker *b, const struct mf_node
         .labels = node->labels,
         .instances = node->n_instances,
         .driver = node->driver,
+        .cordoned = node->cordoned,
+        .draining = node->draining,
+        .quarantined = node->quarantined_until != 0,
+        .flaps = mf_blame_flaps(b, node),
+        .unknown = node->n_strangers,
+        .fences = node->fences,
+        .lease_ms = minus((uint64_t)mf_lease_over(b, node), (uint64_t)b->now),
         .reason = node_reason(b, node)};
 }
 
@@ -335,7 +370,8 @@ static void fill_monitors(struct mf_broker *b, struct mf_msg_status_reply *reply
                                               .heard = monitor->heard,
                                               .age_ms = (uint64_t)(b->now - monitor->heard_at),
                                               .nodes_heard = monitor->nodes_heard,
-                                              .nodes_known = monitor->nodes_known};
+                                              .nodes_known = monitor->nodes_known,
+                                              .suspended = monitor->suspended};
         reply->heard |= monitor->heard;
     }
     reply->monitors.items = rows;
@@ -345,30 +381,48 @@ static void fill_monitors(struct mf_broker *b, struct mf_msg_status_reply *reply
 static void status(struct mf_broker *b, uint64_t peer, const struct mf_msg_status *q)
 {
     struct mf_rec_monitor_row rows[MF_MONITORS_MAX];
-    struct mf_message message = {.kind = MF_MSG_STATUS_REPLY,
-                                 .status_reply = {.request_id = q->request_id,
-                                                  .cluster_id = b->cluster_id,
-                                                  .log_id = b->log_id,
-                                                  .term = b->term,
-                                                  .seq = b->seq,
-                                                  .oldest_seq = b->oldest,
-                                                  .version = mf_str(MAYFLY_VERSION),
-                                                  .up_ms = (uint64_t)(b->now - b->started),
-                                                  .groups = b->groups.n,
-                                                  .running = b->count[MF_INSTANCE_STATE_RUNNING],
-                                                  .pending = b->count[MF_INSTANCE_STATE_PENDING],
-                                                  .placed = b->count[MF_INSTANCE_STATE_PLACED],
-                                                  .ending = b->count[MF_INSTANCE_STATE_LOST] +
-                                                            b->count[MF_INSTANCE_STATE_TOMBSTONE] +
-                                                            b->count[MF_INSTANCE_STATE_DESTROYING],
-                                                  .nodes = b->nodes.n}};
+    struct mf_message message = {
+        .kind = MF_MSG_STATUS_REPLY,
+        .status_reply = {.request_id = q->request_id,
+                         .cluster_id = b->cluster_id,
+                         .log_id = b->log_id,
+                         .term = b->term,
+                         .seq = b->seq,
+                         .oldest_seq = b->oldest,
+                         .version = mf_str(MAYFLY_VERSION),
+                         .up_ms = (uint64_t)(b->now - b->started),
+                         .groups = b->groups.n,
+                         .running =
+                             b->count[MF_INSTANCE_STATE_RUNNING] + b->count[MF_INSTANCE_STATE_RETIRING],
+                         .pending = b->count[MF_INSTANCE_STATE_PENDING],
+                         .placed = b->count[MF_INSTANCE_STATE_PLACED],
+                         .ending = b->count[MF_INSTANCE_STATE_LOST] + b->count[MF_INSTANCE_STATE_TOMBSTONE] +
+                                   b->count[MF_INSTANCE_STATE_DESTROYING],
+                         .lease_ms = (uint64_t)b->config.lease_ms,
+                         .images_halted = b->images_halted,
+                         .unknown_domains = b->n_strangers,
+                         .drifts = b->drifts,
+                         .nodes = b->nodes.n}};
 
     for (size_t i = 0; i < b->nodes.n; i++) {
         const struct mf_node *node = b->nodes.items[i];
-        message.status_reply.nodes_ready += node->state == MF_NODE_STATE_READY && mf_node_up(node);
+        message.status_reply.nodes_ready += mf_node_schedulable(node);
     }
     fill_monitors(b, &message.status_reply, rows);
-    mf_send(b, peer, &message);
+    message.status_reply.frozen = b->frozen_by.len > 0;
+    message.status_reply.frozen_reason = b->frozen_reason;
+    message.status_reply.held = b->breaker.n_held;
+    message.status_reply.quorum = mf_quorum(b);
+    if (!b->full) {
+        mf_send(b, peer, &message);
+        return;
+    }
+    /* Behind its rows it would wait until the trouble that it is to tell of is over. It names nothing that
+     * was not durable when it was last told of; its counts may be ahead. */
+    message.status_reply.full = true;
+    message.status_reply.seq = b->committed;
+    message.status_reply.uncommitted = b->seq - b->committed;
+    mf_send_now(b, peer, &message);
 }
 
 /* ------------------------------------------------------------------ a guest's output */
@@ -468,6 +522,17 @@ void mf_query_ask_expired(struct mf_broker *b, struct mf_ask *ask)
     drop_ask(b, ask);
 }
 
+void mf_query_forget(struct mf_broker *b, const struct mf_node *node)
+{
+    struct mf_ask *next;
+
+    for (struct mf_ask *ask = b->asks; ask; ask = next) {
+        next = ask->next;
+        if (ask->node == node)
+            mf_query_ask_expired(b, ask);
+    }
+}
+
 void mf_query_peer_gone(struct mf_broker *b, uint64_t peer)
 {
     struct mf_ask *next;
@@ -511,6 +576,9 @@ void mf_query_message(struct mf_broker *b, const struct mf_peer *peer, const str
         return;
     case MF_MSG_LIST_OFFERINGS:
         list_offerings(b, peer->handle, m->list_offerings.request_id);
+        return;
+    case MF_MSG_LIST_DOMAINS:
+        mf_domains_list(b, peer->handle, m->list_domains.request_id);
         return;
     case MF_MSG_STATUS:
         status(b, peer->handle, &m->status);

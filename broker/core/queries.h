@@ -8,5 +8,6 @@ void mf_query_message(struct mf_broker *b, const struct mf_peer *peer, const str
 void mf_query_log_tail(struct mf_broker *b, const struct mf_peer *peer, const struct mf_msg_log_tail *tail);
 void mf_query_ask_expired(struct mf_broker *b, struct mf_ask *ask);
 void mf_query_peer_gone(struct mf_broker *b, uint64_t peer);
+void mf_query_forget(struct mf_broker *b, const struct mf_node *node); /* it is about to be freed */
 
 #endif

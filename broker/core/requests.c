@@ -3,91 +3,15 @@
  * for these. What follows from what is wanted, births and deaths, is for the rest of the feed, or, after a
  * crash, for the next reign. */
 #include "requests.h"
+#include "asked.h"
 #include "check.h"
 #include "fold.h"
 #include "heal.h"
 #include "journal.h"
+#include "operators.h"
 #include "out.h"
 
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
-
-struct asked { /* one request on its way through */
-    struct mf_broker *b;
-    const struct mf_peer *peer;
-    const struct mf_message *message;
-    struct mf_digest body;
-    struct mf_str request_id;
-    char key[81];
-    char subject[MF_SUBJECT_MAX];
-};
-
-/* ------------------------------------------------------------------ answers */
-
-static void answer(struct mf_broker *b, uint64_t peer, const struct mf_request *request)
-{
-    struct mf_message message = {.kind = MF_MSG_ACCEPTED,
-                                 .accepted = {.request_id = request->request_id,
-                                              .seq = request->seq,
-                                              .group_id = request->group_id,
-                                              .id = request->id,
-                                              .count = request->count}};
-
-    if (request->code.len)
-        message = (struct mf_message){.kind = MF_MSG_ERROR,
-                                      .error = {.request_id = request->request_id,
-                                                .code = request->code,
-                                                .text = request->text,
-                                                .retry = mf_error_retry(mf_error_value(request->code))}};
-    mf_send(b, peer, &message);
-}
-
-static void answer_asked(struct asked *a)
-{
-    struct mf_request *request = mf_request_find(a->b, mf_str(a->key), a->request_id);
-
-    MF_CHECK(request != NULL);
-    answer(a->b, a->peer->handle, request);
-}
-
-__attribute__((format(printf, 3, 4))) static void refuse(struct asked *a, enum mf_errcode code,
-                                                         const char *format, ...)
-{
-    char text[1024];
-    va_list args;
-    struct mf_event event = {.kind = MF_EV_REQUEST_REFUSED,
-                             .request_refused = {.key = mf_str(a->key),
-                                                 .request_id = a->request_id,
-                                                 .operation = mf_str(mf_kind_desc(a->message->kind)->wire),
-                                                 .body = a->body,
-                                                 .code = mf_str(mf_error_code(code))}};
-
-    va_start(args, format);
-    vsnprintf(text, sizeof(text), format, args);
-    va_end(args);
-    event.request_refused.text = mf_str(text);
-    mf_journal(a->b, 0, &event, mf_str(a->subject));
-    answer_asked(a);
-}
-
-static uint64_t accept(struct asked *a, struct mf_uuid group_id, struct mf_uuid id, uint64_t count,
-                       uint64_t grace_ms)
-{
-    struct mf_event event = {.kind = MF_EV_REQUEST_ACCEPTED,
-                             .request_accepted = {.key = mf_str(a->key),
-                                                  .request_id = a->request_id,
-                                                  .operation = mf_str(mf_kind_desc(a->message->kind)->wire),
-                                                  .body = a->body,
-                                                  .group_id = group_id,
-                                                  .id = id,
-                                                  .count = count,
-                                                  .grace_ms = grace_ms}};
-
-    return mf_journal(a->b, 0, &event, mf_str(a->subject));
-}
-
-static const struct mf_uuid nobody;
 
 /* ------------------------------------------------------------------ provision, scale */
 
@@ -130,12 +54,12 @@ static const char *other_field(const struct mf_group *group, const struct wanted
     return mf_digest_eq(group->user_data, w->p->user_data.digest) ? NULL : "user_data";
 }
 
-static void rescale(struct asked *a, struct mf_group *group, uint64_t desired, uint64_t min)
+static void rescale(struct mf_asked *a, struct mf_group *group, uint64_t desired, uint64_t min)
 {
     struct mf_broker *b = a->b;
     struct mf_event event = {.kind = MF_EV_GROUP_SCALED,
                              .group_scaled = {.group_id = group->id, .desired = desired, .min = min}};
-    uint64_t cause = accept(a, group->id, nobody, desired, 0);
+    uint64_t cause = mf_asked_accept(a, group->id, mf_nobody, desired, 0);
 
     if (desired == group->desired && min == group->min)
         return;
@@ -143,7 +67,7 @@ static void rescale(struct asked *a, struct mf_group *group, uint64_t desired, u
     mf_heal_slots_above(b, group, cause);
 }
 
-static void provision_existing(struct asked *a, struct mf_group *group, const struct wanted *w)
+static void provision_existing(struct mf_asked *a, struct mf_group *group, const struct wanted *w)
 {
     const char *field = other_field(group, w);
     bool same = group->desired == w->p->count && group->min == w->min;
@@ -151,20 +75,21 @@ static void provision_existing(struct asked *a, struct mf_group *group, const st
     if (!field && !same && !w->p->apply)
         field = group->desired != w->p->count ? "count" : "min";
     if (field) {
-        refuse(a, MF_E_EXISTS, "group %.*s exists with another %s; use another name, or destroy it first%s",
-               MF_STR_ARG(group->name), field,
-               strcmp(field, "count") && strcmp(field, "min") ? "" : ", or scale it");
+        mf_asked_refuse(a, MF_E_EXISTS,
+                        "group %.*s exists with another %s; use another name, or destroy it first%s",
+                        MF_STR_ARG(group->name), field,
+                        strcmp(field, "count") && strcmp(field, "min") ? "" : ", or scale it");
         return;
     }
     rescale(a, group, w->p->count, w->min); /* to what it is already, unless apply says otherwise */
-    answer_asked(a);
+    mf_asked_answer(a);
 }
 
-static void provision_new(struct asked *a, const struct wanted *w)
+static void provision_new(struct mf_asked *a, const struct wanted *w)
 {
     struct mf_broker *b = a->b;
     struct mf_uuid id = mf_uuid_make(&b->random, b->wall_ms);
-    uint64_t cause = accept(a, id, nobody, w->p->count, 0);
+    uint64_t cause = mf_asked_accept(a, id, mf_nobody, w->p->count, 0);
     struct mf_event event = {.kind = MF_EV_GROUP_CREATED,
                              .group_created = {.group_id = id,
                                                .tenant = mf_str(MF_TENANT),
@@ -181,52 +106,51 @@ static void provision_new(struct asked *a, const struct wanted *w)
                                                .user_data = w->p->user_data.digest}};
 
     mf_journal(b, cause, &event, mf_str(a->subject));
-    answer_asked(a);
+    mf_asked_answer(a);
 }
 
-static void provision(struct asked *a, const struct mf_msg_provision *p)
+static void provision(struct mf_asked *a, const struct mf_msg_provision *p)
 {
     struct wanted w = want(p);
     struct mf_group *group = mf_group_active(a->b, p->group);
 
     if (!mf_image_find(a->b, p->image))
-        refuse(a, MF_E_UNKNOWN,
-               "there is no image %.*s; `mayfly image list` shows what there is, `mayfly image add` adds one",
-               MF_STR_ARG(p->image));
+        mf_asked_refuse(
+            a, MF_E_UNKNOWN,
+            "there is no image %.*s; `mayfly image list` shows what there is, `mayfly image add` adds one",
+            MF_STR_ARG(p->image));
     else if (!mf_offering_find(a->b, p->offering))
-        refuse(a, MF_E_UNKNOWN, "there is no offering %.*s; ask an operator to add it",
-               MF_STR_ARG(p->offering));
+        mf_asked_refuse(a, MF_E_UNKNOWN, "there is no offering %.*s; ask an operator to add it",
+                        MF_STR_ARG(p->offering));
     else if (w.min > p->count)
-        refuse(a, MF_E_INVALID, "min %llu is above count %llu; lower min or raise count",
-               (unsigned long long)w.min, (unsigned long long)p->count);
-    else if (w.policy == MF_POLICY_AT_MOST)
-        refuse(a, MF_E_UNSUPPORTED, "policy at-most comes with leases; use at-least");
+        mf_asked_refuse(a, MF_E_INVALID, "min %llu is above count %llu; lower min or raise count",
+                        (unsigned long long)w.min, (unsigned long long)p->count);
     else if (group)
         provision_existing(a, group, &w);
     else
         provision_new(a, &w);
 }
 
-static void scale(struct asked *a, const struct mf_msg_scale *s)
+static void scale(struct mf_asked *a, const struct mf_msg_scale *s)
 {
     struct mf_group *group = mf_group_active(a->b, s->group);
     uint64_t min;
 
     if (!group) {
-        refuse(a, MF_E_UNKNOWN, "there is no group %.*s; `mayfly groups` shows what there is",
-               MF_STR_ARG(s->group));
+        mf_asked_refuse(a, MF_E_UNKNOWN, "there is no group %.*s; `mayfly groups` shows what there is",
+                        MF_STR_ARG(s->group));
         return;
     }
     min = group->min == group->desired || group->min > s->count ? s->count : group->min;
     if (s->min || mf_has(mf_kind_desc(MF_MSG_SCALE), s, "min"))
         min = s->min;
     if (min > s->count) {
-        refuse(a, MF_E_INVALID, "min %llu is above count %llu; lower min or raise count",
-               (unsigned long long)min, (unsigned long long)s->count);
+        mf_asked_refuse(a, MF_E_INVALID, "min %llu is above count %llu; lower min or raise count",
+                        (unsigned long long)min, (unsigned long long)s->count);
         return;
     }
     rescale(a, group, s->count, min);
-    answer_asked(a);
+    mf_asked_answer(a);
 }
 
 /* ------------------------------------------------------------------ destroy */
@@ -268,25 +192,26 @@ struct mf_instance *mf_target_find(struct mf_broker *b, struct mf_str target, st
     return group->slots[slot]->current;
 }
 
-static void destroy_group(struct asked *a, struct mf_group *group, uint64_t grace_ms)
+static void destroy_group(struct mf_asked *a, struct mf_group *group, uint64_t grace_ms)
 {
-    uint64_t cause = accept(a, group->id, nobody, 0, grace_ms);
+    uint64_t cause = mf_asked_accept(a, group->id, mf_nobody, 0, grace_ms);
 
     cause = mf_row_group_ending(a->b, group, cause);
     mf_heal_group(a->b, group, cause, grace_ms);
-    answer_asked(a);
+    mf_asked_answer(a);
 }
 
-static void destroy_instance(struct asked *a, struct mf_instance *inst, uint64_t grace_ms)
+static void destroy_instance(struct mf_asked *a, struct mf_instance *inst, uint64_t grace_ms)
 {
-    uint64_t cause = accept(a, mf_group_of(inst)->id, inst->id, mf_group_of(inst)->desired, grace_ms);
+    uint64_t cause =
+        mf_asked_accept(a, mf_group_of(inst)->id, inst->id, mf_group_of(inst)->desired, grace_ms);
     bool away = inst->node && !mf_node_up(inst->node);
 
     mf_heal_end(a->b, inst, cause, away ? "destroyed while its node was away" : "destroyed", grace_ms);
-    answer_asked(a);
+    mf_asked_answer(a);
 }
 
-static void destroy(struct asked *a, const struct mf_msg_destroy *d)
+static void destroy(struct mf_asked *a, const struct mf_msg_destroy *d)
 {
     struct mf_group *group;
     struct mf_instance *inst = mf_target_find(a->b, d->target, &group);
@@ -300,9 +225,9 @@ static void destroy(struct asked *a, const struct mf_msg_destroy *d)
     else if (inst)
         destroy_instance(a, inst, d->grace_ms);
     else
-        refuse(a, MF_E_UNKNOWN,
-               "there is no group or instance %.*s; say GROUP, GROUP/SLOT or an instance's id",
-               MF_STR_ARG(d->target));
+        mf_asked_refuse(a, MF_E_UNKNOWN,
+                        "there is no group or instance %.*s; say GROUP, GROUP/SLOT or an instance's id",
+                        MF_STR_ARG(d->target));
 }
 
 /* ------------------------------------------------------------------ images, offerings */
@@ -316,28 +241,28 @@ static bool same_image(const struct mf_rec_image *a, const struct mf_rec_image *
            mf_digest_eq(a->initrd_sha256, c->initrd_sha256);
 }
 
-static void image_add(struct asked *a, const struct mf_msg_image_add *m)
+static void image_add(struct mf_asked *a, const struct mf_msg_image_add *m)
 {
     struct mf_image *image = mf_image_find(a->b, m->image.name);
     struct mf_event event = {.kind = MF_EV_IMAGE_ADDED, .image_added = {.image = m->image}};
 
     if (image && !same_image(&image->rec, &m->image)) {
-        refuse(a, MF_E_EXISTS, "image %.*s exists with other content; give the new one another name",
-               MF_STR_ARG(m->image.name));
+        mf_asked_refuse(a, MF_E_EXISTS, "image %.*s exists with other content; give the new one another name",
+                        MF_STR_ARG(m->image.name));
         return;
     }
     if (!image && (a->b->images.n >= NAMED_MAX || a->b->images_bytes > IMAGES_BYTES_MAX)) {
-        refuse(a, MF_E_UNSUPPORTED, "there are %zu images already, and no more are supported",
-               a->b->images.n);
+        mf_asked_refuse(a, MF_E_UNSUPPORTED, "there are %zu images already, and no more are supported",
+                        a->b->images.n);
         return;
     }
-    uint64_t cause = accept(a, nobody, nobody, 0, 0);
+    uint64_t cause = mf_asked_accept(a, mf_nobody, mf_nobody, 0, 0);
     if (!image)
         mf_journal(a->b, cause, &event, mf_str(a->subject));
-    answer_asked(a);
+    mf_asked_answer(a);
 }
 
-static void offering_add(struct asked *a, const struct mf_msg_offering_add *m)
+static void offering_add(struct mf_asked *a, const struct mf_msg_offering_add *m)
 {
     struct mf_offering *have = mf_offering_find(a->b, m->offering.name);
     struct mf_event event = {.kind = MF_EV_OFFERING_ADDED, .offering_added = {.offering = m->offering}};
@@ -347,55 +272,59 @@ static void offering_add(struct asked *a, const struct mf_msg_offering_add *m)
         o->class = mf_str("standard");
     if (have && (have->rec.vcpus != o->vcpus || have->rec.memory_mib != o->memory_mib ||
                  have->rec.disk_mib != o->disk_mib || !mf_str_eq(have->rec.class, o->class))) {
-        refuse(a, MF_E_EXISTS, "offering %.*s exists with other content; give the new one another name",
-               MF_STR_ARG(o->name));
+        mf_asked_refuse(a, MF_E_EXISTS,
+                        "offering %.*s exists with other content; give the new one another name",
+                        MF_STR_ARG(o->name));
         return;
     }
     if (!have && a->b->offerings.n >= NAMED_MAX) {
-        refuse(a, MF_E_UNSUPPORTED, "there are %d offerings already, and no more are supported", NAMED_MAX);
+        mf_asked_refuse(a, MF_E_UNSUPPORTED, "there are %d offerings already, and no more are supported",
+                        NAMED_MAX);
         return;
     }
-    uint64_t cause = accept(a, nobody, nobody, 0, 0);
+    uint64_t cause = mf_asked_accept(a, mf_nobody, mf_nobody, 0, 0);
     if (!have)
         mf_journal(a->b, cause, &event, mf_str(a->subject));
-    answer_asked(a);
+    mf_asked_answer(a);
 }
 
 /* ------------------------------------------------------------------ the way in */
 
 static struct mf_str request_id_of(const struct mf_message *m)
 {
-    switch (m->kind) {
-    case MF_MSG_PROVISION:
-        return m->provision.request_id;
-    case MF_MSG_SCALE:
-        return m->scale.request_id;
-    case MF_MSG_DESTROY:
-        return m->destroy.request_id;
-    case MF_MSG_IMAGE_ADD:
-        return m->image_add.request_id;
-    default:
-        return m->offering_add.request_id;
-    }
+    struct mf_str id; /* it is the first field of every request */
+
+    memcpy(&id, &m->provision.request_id, sizeof(id));
+    return id;
 }
 
-static void name_subject(struct asked *a)
+/* Of the request's own row; what it names need not exist. */
+static void name_subject(struct mf_asked *a)
 {
     const struct mf_message *m = a->message;
 
-    if (m->kind == MF_MSG_IMAGE_ADD)
-        mf_subject_named("image", m->image_add.image.name, a->subject);
-    else if (m->kind == MF_MSG_OFFERING_ADD)
-        mf_subject_named("offering", m->offering_add.offering.name, a->subject);
-    else if (m->kind == MF_MSG_PROVISION)
+    switch (m->kind) {
+    case MF_MSG_PROVISION:
         mf_subject_named(MF_TENANT, m->provision.group, a->subject);
-    else if (m->kind == MF_MSG_SCALE)
+        return;
+    case MF_MSG_SCALE:
         mf_subject_named(MF_TENANT, m->scale.group, a->subject);
-    else
+        return;
+    case MF_MSG_DESTROY:
         mf_subject_named(MF_TENANT, m->destroy.target, a->subject);
+        return;
+    case MF_MSG_IMAGE_ADD:
+        mf_subject_named("image", m->image_add.image.name, a->subject);
+        return;
+    case MF_MSG_OFFERING_ADD:
+        mf_subject_named("offering", m->offering_add.offering.name, a->subject);
+        return;
+    default:
+        mf_operator_subject(m, a->subject);
+    }
 }
 
-static void carry_out(struct asked *a)
+static void carry_out(struct mf_asked *a)
 {
     const struct mf_message *m = a->message;
 
@@ -413,22 +342,25 @@ static void carry_out(struct asked *a)
     case MF_MSG_IMAGE_ADD:
         image_add(a, &m->image_add);
         return;
-    default:
+    case MF_MSG_OFFERING_ADD:
         offering_add(a, &m->offering_add);
+        return;
+    default:
+        mf_operator_request(a);
     }
 }
 
 void mf_request_message(struct mf_broker *b, const struct mf_peer *peer, const struct mf_message *message,
                         struct mf_digest body)
 {
-    struct asked a = {
+    struct mf_asked a = {
         .b = b, .peer = peer, .message = message, .body = body, .request_id = request_id_of(message)};
     struct mf_request *known;
 
     mf_str_format(a.key, sizeof(a.key), "%s:%.*s", mf_role_word(peer->role), MF_STR_ARG(peer->name));
     known = mf_request_find(b, mf_str(a.key), a.request_id);
     if (known && mf_digest_eq(known->body, body))
-        answer(b, peer->handle, known);
+        mf_asked_repeat(b, peer->handle, known);
     else if (known)
         mf_send_error(b, peer->handle, a.request_id, MF_E_REUSED,
                       "this request_id was used before with another body; make a new one");

@@ -164,16 +164,93 @@ uint64_t mf_row_node_failed(struct mf_broker *b, struct mf_node *node, const str
                       mf_subject_named("node", node->name, text));
 }
 
+uint64_t mf_row_node_cordoned(struct mf_broker *b, struct mf_node *node, uint64_t cause, bool cordoned)
+{
+    struct mf_event event = {.kind = cordoned ? MF_EV_NODE_CORDONED : MF_EV_NODE_UNCORDONED};
+    char text[MF_SUBJECT_MAX];
+
+    if (cordoned)
+        event.node_cordoned.node = node->name;
+    else
+        event.node_uncordoned.node = node->name;
+    return mf_journal(b, cause, &event, mf_subject_named("node", node->name, text));
+}
+
 uint64_t mf_row_domain_unknown(struct mf_broker *b, struct mf_node *node, uint64_t cause,
                                const struct mf_rec_guest *guest)
 {
     char text[MF_SUBJECT_MAX];
 
+    return mf_journal(b, cause,
+                      &(struct mf_event){.kind = MF_EV_DOMAIN_UNKNOWN,
+                                         .domain_unknown = {.node = node->name,
+                                                            .id = guest->id,
+                                                            .name = guest->name,
+                                                            .state = guest->state}},
+                      mf_subject_named("node", node->name, text));
+}
+
+uint64_t mf_row_node_released(struct mf_broker *b, struct mf_node *node, uint64_t cause, const char *reason)
+{
+    char text[MF_SUBJECT_MAX];
+
+    return mf_journal(b, cause,
+                      &(struct mf_event){.kind = MF_EV_NODE_RELEASED,
+                                         .node_released = {.node = node->name, .reason = mf_str(reason)}},
+                      mf_subject_named("node", node->name, text));
+}
+
+uint64_t mf_row_image_released(struct mf_broker *b, struct mf_image *image, uint64_t cause,
+                               const char *reason)
+{
+    char text[MF_SUBJECT_MAX];
+
     return mf_journal(
         b, cause,
-        &(struct mf_event){.kind = MF_EV_DOMAIN_UNKNOWN,
-                           .domain_unknown = {.node = node->name, .id = guest->id, .name = guest->name}},
-        mf_subject_named("node", node->name, text));
+        &(struct mf_event){.kind = MF_EV_IMAGE_RELEASED,
+                           .image_released = {.image = image->rec.name, .reason = mf_str(reason)}},
+        mf_subject_named("image", image->rec.name, text));
+}
+
+uint64_t mf_row_domain_purging(struct mf_broker *b, struct mf_stranger *stranger, uint64_t cause)
+{
+    struct mf_str node = stranger->node->name;
+    char text[MF_SUBJECT_MAX];
+
+    return mf_journal(b, cause,
+                      &(struct mf_event){.kind = MF_EV_DOMAIN_PURGING,
+                                         .domain_purging = {.node = node, .id = stranger->id}},
+                      mf_subject_named("node", node, text));
+}
+
+uint64_t mf_row_domain_gone(struct mf_broker *b, struct mf_stranger *stranger, uint64_t cause)
+{
+    struct mf_str node = stranger->node->name;
+    char text[MF_SUBJECT_MAX];
+
+    return mf_journal(
+        b, cause,
+        &(struct mf_event){.kind = MF_EV_DOMAIN_GONE, .domain_gone = {.node = node, .id = stranger->id}},
+        mf_subject_named("node", node, text));
+}
+
+uint64_t mf_row_adopted(struct mf_broker *b, const struct mf_stranger *stranger, struct mf_slot *slot,
+                        uint64_t generation, uint64_t cause)
+{
+    struct mf_group *group = slot->group;
+    struct mf_event event = {.kind = MF_EV_INSTANCE_ADOPTED,
+                             .instance_adopted = {.id = stranger->id,
+                                                  .group_id = group->id,
+                                                  .slot = slot->index,
+                                                  .generation = generation,
+                                                  .node = stranger->node->name,
+                                                  .epoch = stranger->node->epoch}};
+    char text[MF_SUBJECT_MAX];
+    struct mf_str subject =
+        mf_str_format(text, sizeof(text), "%.*s/%.*s/%u#%llu", MF_STR_ARG(group->tenant),
+                      MF_STR_ARG(group->name), slot->index, (unsigned long long)generation);
+
+    return mf_journal(b, cause, &event, subject);
 }
 
 uint64_t mf_row_group_ending(struct mf_broker *b, struct mf_group *group, uint64_t cause)

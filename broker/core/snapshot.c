@@ -30,7 +30,20 @@ static void put_node(struct sink *sink, const struct mf_node *node)
         .machine_id = node->machine_id, .boot_id = node->boot_id, .started_ms = (uint64_t)node->started_ms,
         .capacity = node->capacity, .class = node->class, .labels = node->labels, .driver = node->driver,
         .guests_die_with_me = node->guests_die_with_me, .probe_address = node->probe_address,
-        .last_seq = node->last_seq);
+        .fences = node->fences, .draining = node->draining, .last_seq = node->last_seq,
+        .failed_ms = (uint64_t)node->failed_ms, .cordoned = node->cordoned,
+        .quarantined_until_ms = (uint64_t)node->quarantined_until, .quarantines = node->quarantines,
+        .flaps = node->flaps, .delayed_until_ms = (uint64_t)node->delayed_until);
+    for (const struct mf_stranger *stranger = node->strangers; stranger; stranger = stranger->next)
+        PUT(sink, snap_domain, .node = node->name, .id = stranger->id, .name = stranger->name,
+            .state = stranger->state, .order_id = stranger->order_id);
+}
+
+static void put_image(struct sink *sink, const struct mf_image *image)
+{
+    PUT(sink, snap_image, .image = image->rec,
+        .halted = image->halted ? mf_str(image->halted) : (struct mf_str){NULL, 0}, .halts = image->halts,
+        .halted_until_ms = (uint64_t)image->halted_until);
 }
 
 static void put_instance(struct sink *sink, const struct mf_instance *inst)
@@ -84,9 +97,11 @@ uint64_t mf_broker_snapshot(const struct mf_broker *b,
 {
     struct sink sink = {.put = put_record, .arg = arg};
 
-    PUT(&sink, snap_meta, .cluster_id = b->cluster_id, .log_id = b->log_id, .term = b->term, .seq = b->seq);
+    PUT(&sink, snap_meta, .cluster_id = b->cluster_id, .log_id = b->log_id, .term = b->term, .seq = b->seq,
+        .epoch = b->epoch, .lease_ms = (uint64_t)b->lease_max, .frozen_by = b->frozen_by,
+        .frozen_reason = b->frozen_reason, .frozen_seq = b->frozen_seq);
     for (size_t i = 0; i < b->images.n; i++)
-        PUT(&sink, snap_image, .image = ((const struct mf_image *)b->images.items[i])->rec);
+        put_image(&sink, b->images.items[i]);
     for (size_t i = 0; i < b->offerings.n; i++)
         PUT(&sink, snap_offering, .offering = ((const struct mf_offering *)b->offerings.items[i])->rec);
     for (size_t i = 0; i < b->nodes.n; i++)
@@ -96,7 +111,8 @@ uint64_t mf_broker_snapshot(const struct mf_broker *b,
     for (const struct mf_request *request = b->request_first; request; request = request->next)
         put_request(&sink, request);
     for (size_t i = 0; i < b->n_monitors; i++)
-        PUT(&sink, snap_monitor, .monitor = mf_str(b->monitors[i].name), .heard = b->monitors[i].told_heard);
+        PUT(&sink, snap_monitor, .monitor = mf_str(b->monitors[i].name), .heard = b->monitors[i].told_heard,
+            .suspended = b->monitors[i].suspended);
     mf_buf_free(&sink.buf);
     return b->seq;
 }
@@ -120,15 +136,25 @@ static int load_meta(struct mf_broker *b, const struct mf_rec_snap_meta *r, char
     b->cluster_id = r->cluster_id;
     b->log_id = r->log_id;
     b->term = r->term;
+    b->epoch = r->epoch;
     b->seq = b->snapshot_seq = r->seq;
+    b->lease_max = (mf_ms)r->lease_ms;
+    mf_fold_set_frozen(b, r->frozen_by, r->frozen_reason, r->frozen_seq);
     return 0;
 }
 
 static int load_image(struct mf_broker *b, const struct mf_rec_snap_image *r, char text[256])
 {
+    struct mf_image *image;
+
     if (mf_image_find(b, r->image.name))
         return bad(text, "snap_image: %.*s comes twice", MF_STR_ARG(r->image.name));
     mf_fold_add_image(b, &r->image);
+    image = mf_image_find(b, r->image.name);
+    if (r->halted.len)
+        mf_fold_set_halted(b, image, (char *)mf_own_str(r->halted).ptr);
+    image->halts = (uint32_t)r->halts;
+    image->halted_until = (mf_ms)r->halted_until_ms;
     return 0;
 }
 
@@ -158,9 +184,28 @@ static int load_node(struct mf_broker *b, const struct mf_rec_snap_node *r, char
     node->labels = mf_own_labels(r->labels);
     node->driver = mf_own_str(r->driver);
     node->guests_die_with_me = r->guests_die_with_me;
+    node->fences = r->fences;
+    mf_fold_set_draining(b, node, r->draining);
     node->probe_address = mf_own_str(r->probe_address);
+    node->failed_ms = (mf_ms)r->failed_ms;
+    node->cordoned = r->cordoned;
+    node->quarantined_until = (mf_ms)r->quarantined_until_ms;
+    b->quarantined += node->quarantined_until != 0;
+    node->quarantines = (uint32_t)r->quarantines;
+    node->flaps = (uint32_t)r->flaps;
+    node->delayed_until = (mf_ms)r->delayed_until_ms;
     if (node->epoch > b->epoch)
         b->epoch = node->epoch;
+    return 0;
+}
+
+static int load_domain(struct mf_broker *b, const struct mf_rec_snap_domain *r, char text[256])
+{
+    struct mf_node *node = mf_node_find(b, r->node);
+
+    if (!node || mf_stranger_find(b, node, r->id))
+        return bad(text, "snap_domain: it has no node, or comes twice");
+    mf_fold_add_stranger(b, node, r->id, r->name, r->state, r->order_id);
     return 0;
 }
 
@@ -250,9 +295,7 @@ static int load_instance(struct mf_broker *b, const struct mf_rec_snap_instance 
         slot->current = inst;
     if (node) {
         mf_fold_attach(b, inst, node);
-        node->shrunk = node->used.vcpus > node->capacity.vcpus ||
-                       node->used.memory_mib > node->capacity.memory_mib ||
-                       node->used.disk_mib > node->capacity.disk_mib;
+        mf_fold_measure(node);
     }
     return 0;
 }
@@ -279,6 +322,7 @@ static int load_monitor(struct mf_broker *b, const struct mf_rec_snap_monitor *r
     if (!monitor)
         return bad(text, "snap_monitor: more than %d monitors", MF_MONITORS_MAX);
     monitor->told_heard = r->heard;
+    monitor->suspended = r->suspended;
     return 0;
 }
 
@@ -307,6 +351,7 @@ int mf_broker_load_snapshot(struct mf_broker *b, struct mf_str record_id, struct
     LOAD(snap_image, load_image)
     LOAD(snap_offering, load_offering)
     LOAD(snap_node, load_node)
+    LOAD(snap_domain, load_domain)
     LOAD(snap_group, load_group)
     LOAD(snap_slot, load_slot)
     LOAD(snap_instance, load_instance)

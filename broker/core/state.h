@@ -13,6 +13,9 @@ enum { MF_MONITORS_MAX = 16, MF_SLOTS_MAX = 10000, MF_QUICK_DEATH_MS = 10000, MF
 /* Of one node: the hello that tells of them all must fit a message, however long their names, and its keeper
  * holds no more pidfds. */
 enum { MF_NODE_INSTANCES_MAX = 4096 };
+enum {
+    MF_RANKS_MAX = 64
+}; /* groups whose ranks are kept; the least lately placed is counted anew when its turn comes */
 #define MF_TENANT "default"
 
 enum mf_alarm_kind {
@@ -21,7 +24,17 @@ enum mf_alarm_kind {
     MF_ALARM_ASK,
     MF_ALARM_MONITOR,
     MF_ALARM_PLACE,
-    MF_ALARM_LOOK
+    MF_ALARM_LEASE,
+    MF_ALARM_LOOK,
+    MF_ALARM_QUARANTINE,
+    MF_ALARM_DELAY,
+    MF_ALARM_PURGE,
+    MF_ALARM_CANARY,
+    MF_ALARM_BEAT,
+    MF_ALARM_GRACE,
+    MF_ALARM_DOUBT,
+    MF_ALARM_BREAKER,
+    MF_ALARM_CALM
 };
 struct mf_alarm {
     struct mf_timer timer; /* first */
@@ -33,8 +46,17 @@ struct mf_vec { /* pointers, sorted by whoever inserts */
     size_t n, cap;
 };
 
+struct mf_failures;
 struct mf_image {
     struct mf_rec_image rec; /* strings owned */
+    char *halted;            /* why its births are held; NULL: they are not */
+    uint32_t halts;          /* in a row */
+    mf_ms halted_until;      /* wall clock: its next try */
+    /* not durable */
+    struct mf_alarm retry;
+    struct mf_uuid canary; /* the one that tries on */
+    bool canary_due;
+    struct mf_failures *failures;
 };
 struct mf_offering {
     struct mf_rec_offering rec;
@@ -50,8 +72,10 @@ struct mf_slot {
     struct mf_uuid replaces; /* what its next birth replaces */
     mf_ms not_before_ms;     /* wall clock; no birth before it */
     /* not durable */
+    mf_ms leased_until; /* at-most: a generation of it on a node that was forgotten may run until then */
     struct mf_alarm birth;
     struct mf_slot *next_vacant;
+    uint32_t failed_on; /* serial of the node that the newest of its failures is charged to */
     bool in_vacant;
 };
 
@@ -72,13 +96,15 @@ struct mf_group {
     struct mf_slot **slots; /* never shrinks: a slot's memory of generations is the group's */
     uint32_t n_slots;
     /* counted by the fold */
-    uint32_t living, running, pending, tombstones;
+    uint32_t living, running, retiring, pending, tombstones;
     uint64_t last_gone; /* row of its last instance's end */
     struct mf_instance *pending_first, *pending_last;
     struct mf_group *needy_prev, *needy_next; /* of those with pending instances */
     struct mf_group *next_doomed;
     bool in_doomed;
-    uint64_t stuck; /* the room version at which no node took one of its instances */
+    uint64_t stuck;         /* the room version at which no node took one of its instances */
+    struct mf_ranks *ranks; /* NULL unless it was placed lately */
+    struct mf_slot *moving; /* at-most: the one slot of it that a drain may have ended, until it runs again */
 };
 
 struct mf_instance {
@@ -116,9 +142,73 @@ struct mf_orders {
     struct mf_order *first, *last;
 };
 
-struct mf_claim { /* a domain nobody knows, that says it is an instance of this slot */
-    char group[MF_NAME_MAX + 1];
+struct mf_stranger { /* a domain on a node that nobody knows */
+    struct mf_uuid id;
+    struct mf_node *node;
+    struct mf_str name;
+    enum mf_guest_state state;
+    uint64_t order_id; /* of its destroy; 0: none */
+    struct mf_stranger *prev, *next;
+    char group[MF_NAME_MAX + 1]; /* what its name says it is of; empty: nothing */
     uint32_t slot;
+    uint64_t generation;
+    /* not durable */
+    struct mf_stranger *next_claim; /* of those that keep their slot from being born */
+    struct mf_alarm alarm;          /* of its destroy */
+    mf_ms deadline, wait;
+    uint32_t tries;
+    bool acked, retry, listed;
+};
+
+/* Births that failed lately, of one group on one node; not durable (blame.c). */
+struct mf_failure {
+    struct mf_node *node;
+    struct mf_uuid group_id;
+    const struct mf_image *image;
+    mf_ms at;
+    uint32_t births;
+    bool quick;     /* it ran, and died at once */
+    bool elsewhere; /* its image had failed on another node before */
+};
+enum { MF_FAILURES_MAX = 8 };
+struct mf_failures { /* with which a node, or an image, is reproached */
+    struct mf_failure items[MF_FAILURES_MAX];
+    uint32_t n;
+    struct mf_uuid born; /* one that ran since; if it lives long enough, it speaks for the accused */
+    mf_ms born_at;
+};
+
+struct mf_vote {             /* what a monitor that does not hear a node's present epoch says of it */
+    uint32_t monitor;        /* its id */
+    enum mf_verdict verdict; /* suspect or failed */
+    enum mf_evidence evidence;
+    uint64_t silent_ms, closed_ms, agent_dead_ms, asked, echoes;
+};
+struct mf_doubts { /* about one node's present epoch; not durable (votes.c) */
+    struct mf_vote *votes;
+    uint32_t n;
+    struct mf_alarm alarm; /* what the broker hears itself contradicts a verdict until then */
+    bool contradicted;     /* it was told that it does */
+};
+struct mf_domain { /* nodes that are likely to fail together: those of one rack */
+    char value[64];
+    uint32_t n_nodes, n_out;
+};
+struct mf_outage {      /* one node's part in the breaker's count; not durable (breaker.c) */
+    bool counted, held; /* it failed lately; a verdict of failure is held */
+    bool told;          /* that it is held */
+    mf_ms counted_at;
+    struct mf_node *counted_prev, *counted_next, *held_prev, *held_next;
+    struct mf_domain *domain;
+};
+struct mf_breaker {       /* not durable */
+    size_t n_out, n_held; /* out: counted or held */
+    struct mf_node *counted, *counted_last, *held, *held_last;
+    struct mf_map *domains;
+    struct mf_alarm alarm; /* when the first counted node may count no more */
+    bool look;             /* something that was held may be let go */
+    struct mf_alarm calm;  /* when it has fitted for long enough */
+    bool calmed;
 };
 
 struct mf_node {
@@ -130,25 +220,45 @@ struct mf_node {
     struct mf_rec_resources capacity;
     struct mf_labels labels;
     bool guests_die_with_me;
-    bool recovered_told; /* node.recovered was said of the failed epoch */
+    bool fences;   /* its keeper ends at-most guests when their lease is over */
+    bool draining; /* its instances are being reborn elsewhere */
+    struct mf_node *next_draining;
+    bool recovered_told;                    /* node.recovered was said of the failed epoch */
+    mf_ms failed_ms;                        /* wall clock: its newest failure */
+    bool cordoned;                          /* an operator keeps births away */
+    uint32_t quarantines, flaps;            /* in a row; failures lately */
+    mf_ms quarantined_until, delayed_until; /* wall clock; 0: not */
+    struct mf_stranger *strangers, *last_stranger;
     /* counted by the fold */
+    uint64_t digest; /* of what it should run (ids.h, mf_guest_digest) */
+    uint32_t n_strangers, n_purging;
     struct mf_rec_resources used;
     uint32_t n_instances, must_go; /* must_go: tombstones and destroys */
+    uint32_t n_at_most;            /* of its instances, those of at-most groups */
     struct mf_instance *first, *last;
     bool shrunk; /* it came back with less room than its instances claim */
     uint32_t index;
     /* not durable */
+    uint32_t serial;   /* never given twice */
     uint64_t peer;     /* its session; 0 without */
+    mf_ms lease_until; /* the longest lease granted to it in this reign, whatever the epoch */
     uint64_t welcomed; /* the connection that was given the present epoch, also when that has failed since */
     struct mf_orders creates, destroys, sent;
     uint32_t in_flight, again;
     bool in_sendable, in_changed, matching;
     struct mf_node *next_sendable, *next_changed;
-    struct mf_claim *claims;
-    size_t n_claims;
-    struct mf_alarm look;
-    mf_ms hello_paid;   /* its hellos are paced: their cost is paid until then */
-    uint32_t n_unknown; /* domains of its last hello that nobody knows */
+    struct mf_alarm look;              /* at strangers */
+    struct mf_alarm quarantine, delay; /* their ends */
+    uint64_t ask_id;                   /* of the inventory that was asked for; 0: none */
+    bool digests;                      /* its worker tells them */
+    bool ask_drift;                    /* because they differ */
+    uint32_t drifting, drift_limit;    /* alives in a row that differ; so many make it ask */
+    mf_ms capacity_paid;
+    struct mf_failures *failures;
+    mf_ms heard_at; /* when its session last said something */
+    struct mf_doubts doubts;
+    struct mf_outage outage;
+    mf_ms hello_paid; /* its hellos are paced: their cost is paid until then */
     uint64_t
         refused_hash; /* the last refusal that was logged, so that a stubborn worker can't fill the log */
 };
@@ -167,7 +277,9 @@ struct mf_request {
 struct mf_monitor {
     char name[MF_NAME_MAX + 1];
     bool told_heard; /* durable: monitor.heard is newer than monitor.lost */
+    bool suspended;  /* durable: it doubts its own hearing */
     /* not durable */
+    uint32_t id; /* never given twice: a vote names it */
     uint64_t peer;
     char address[101];
     mf_ms heard_at;
@@ -221,6 +333,7 @@ struct mf_broker {
     /* durable */
     struct mf_uuid cluster_id, log_id;
     uint64_t term, seq, epoch; /* epoch: the highest granted */
+    mf_ms lease_max;           /* the longest lease that any reign so far may have granted */
     struct mf_map *groups_by_id, *instances, *requests;
     struct mf_vec groups;                   /* by name, then id */
     struct mf_vec nodes, images, offerings; /* by name */
@@ -229,6 +342,8 @@ struct mf_broker {
     size_t n_requests;
     struct mf_monitor monitors[MF_MONITORS_MAX];
     size_t n_monitors;
+    struct mf_str frozen_by, frozen_reason; /* empty: not frozen */
+    uint64_t frozen_seq;
     /* counted by the fold */
     size_t count[MF_ENUM_COUNT_instance_state];
     struct mf_group *needy;
@@ -236,13 +351,21 @@ struct mf_broker {
     struct mf_group *doomed; /* ending and empty */
     struct mf_slot *vacant;  /* perhaps to be filled */
     struct mf_slot *vacant_last;
-    size_t n_claims; /* of all nodes */
-    uint64_t room;   /* version: rises whenever room may have appeared */
+    struct mf_map *strangers;
+    size_t n_strangers;
+    struct mf_stranger *claims; /* that keep slots from being born */
+    size_t images_halted, quarantined;
+    struct mf_node *draining;
+    uint64_t room; /* version: rises whenever room may have appeared */
     /* not durable */
     mf_ms now, wall_ms, started;
     bool reigning, full;
     uint64_t committed, oldest, snapshot_seq, next_ask;
     bool snapshot_asked, snapshot_out;
+    uint32_t next_monitor, next_serial;
+    mf_ms grace_until; /* no verdict takes effect before */
+    struct mf_alarm beat, grace;
+    struct mf_breaker breaker;
     struct mf_heap alarms;
     struct mf_out_row *rows, *rows_last, *rows_handed;
     struct mf_out_queue behind, at_once; /* what waits for rows, and what does not */
@@ -254,14 +377,16 @@ struct mf_broker {
     struct mf_stream *streams;
     struct mf_ask *asks;
     size_t n_asks;
-    struct mf_alarm place;
-    uint64_t placed_room; /* the room version the last pass saw */
-    mf_ms place_at;       /* when the last pass was */
-    bool newborn;         /* an instance was born since the last pass */
-    const struct mf_group
-        *spread_group; /* whose instances on each node are counted in spread_counts, by node->index */
-    uint32_t *spread_counts;
-    size_t spread_cap;
+    struct mf_alarm place, lease;
+    uint64_t drifts;                      /* that were healed in this reign */
+    mf_ms leases_before;                  /* until then leases of earlier reigns may last */
+    uint64_t reign_seq;                   /* the row that began this reign */
+    uint64_t drained_seq;                 /* the newest row when draining nodes were last looked at */
+    uint64_t placed_room;                 /* the room version the last pass saw */
+    mf_ms place_at;                       /* when the last pass was */
+    bool newborn;                         /* an instance was born since the last pass */
+    struct mf_ranks *ranks[MF_RANKS_MAX]; /* of groups lately placed (ranks.h) */
+    uint64_t ranks_clock;
     uint64_t refused[16]; /* refusals of unknown names, as in a node's refused_hash */
     unsigned refused_next;
     mf_ms refused_paid; /* rows of refused workers are paced: their cost is paid until then */
@@ -294,6 +419,14 @@ mf_named_from(const struct mf_broker *b, const struct mf_vec *vec,
 static inline struct mf_group *mf_group_of(const struct mf_instance *inst)
 {
     return inst->slot->group;
+}
+static inline bool mf_instance_runs(const struct mf_instance *inst) /* as its node last said */
+{
+    return inst->state == MF_INSTANCE_STATE_RUNNING || inst->state == MF_INSTANCE_STATE_RETIRING;
+}
+static inline bool mf_death_of_node(enum mf_death how) /* its node's doing: no blame on the slot */
+{
+    return how == MF_DEATH_ABSENT || how == MF_DEATH_HOST_REBOOT || how == MF_DEATH_FENCED;
 }
 static inline bool mf_node_up(const struct mf_node *node) /* its session is there */
 {

@@ -64,6 +64,13 @@ static void subscribe(struct mf_broker *b, const struct mf_peer *peer, const str
 
     if (stream)
         end(b, stream);
+    if (!mf_uuid_is_zero(s->log_id) && !mf_uuid_eq(s->log_id, b->log_id)) {
+        refuse(
+            b, peer, s, MF_E_EXPIRED,
+            "this cursor is of another history: the store was restored from a copy (cluster.restored); read "
+            "the lists again, then subscribe with the log_id of status-reply");
+        return;
+    }
     if (s->from > b->seq + 1) {
         refuse(b, peer, s, MF_E_INVALID, "from is beyond the newest event; it may be one past it at most");
         return;
@@ -195,6 +202,7 @@ bool mf_stream_next(struct mf_broker *b, struct mf_broker_action *ret_action)
                                                 .stream = stream->id,
                                                 .seq = stream->cursor,
                                                 .until = b->committed,
+                                                .log_id = b->log_id,
                                                 .rows = stream->credit < READ_ROWS ? (uint32_t)stream->credit
                                                                                    : READ_ROWS,
                                                 .type_prefix = mf_str(stream->type),

@@ -69,6 +69,7 @@ static int bind_all(struct mf_loop *self, const struct mf_loop_options *o, char 
     self->tail = mf_tail_new(self->tail_socket);
     self->peers = mf_peers_new(self->sockets[MF_ENDPOINT_CLIENT], self->monitors[MF_ENDPOINT_CLIENT],
                                self->sockets[MF_ENDPOINT_WORKER], self->monitors[MF_ENDPOINT_WORKER]);
+    mf_peers_expect(self->peers, o->core.alive_ms);
     mf_str_format(self->endpoints_text, sizeof(self->endpoints_text), "client=%s worker=%s tail=%s",
                   self->endpoints[0], self->endpoints[1], self->endpoints[TAIL]);
     return write_endpoints(self, o->state_dir, error);

@@ -3,6 +3,7 @@
 #include "loop.h"
 #include "check.h"
 #include "program.h"
+#include "restore.h"
 #include <errno.h>
 #include <malloc.h>
 #include <signal.h>
@@ -15,9 +16,11 @@
 #include <unistd.h>
 
 struct settings {
-    char *state, *keys, *client, *worker, *tail, *pid_file;
+    char *state, *keys, *client, *worker, *tail, *pid_file, *restore;
     int64_t retain_rows, snapshot_rows;
     int64_t pulse_ms, silence_ms, agent_grace_ms, alive_ms, create_ms, destroy_ms, resend_ms, monitor_ms;
+    int64_t lease_ms, renew_ms, doubt_percent;
+    int64_t breaker_nodes, breaker_percent, breaker_domain_percent, breaker_window_ms;
     int64_t backoff_ms, backoff_max_ms, request_keep_ms, orders_per_node, list_page;
 };
 
@@ -42,6 +45,9 @@ static const struct mf_setting table[] = {
     TEXT(worker, "worker", "tcp://127.0.0.1:7101", false, "Worker endpoint."),
     TEXT(tail, "tail", "tcp://127.0.0.1:7102", false, "Event tail endpoint."),
     TEXT(pid_file, "pid-file", NULL, false, "Write the pid here, locked."),
+    TEXT(
+        restore, "restore", NULL, false,
+        "A copy made by `mayfly backup`: go on from it, as another history. --state must hold no store yet."),
     NUMBER(retain_rows, "retain-rows", 0, INT64_MAX, "1000000",
            "Events kept for streams below a snapshot; bounds the disk."),
     NUMBER(snapshot_rows, "snapshot-rows", 0, UINT32_MAX, "100000",
@@ -56,6 +62,21 @@ static const struct mf_setting table[] = {
     TIME(destroy_ms, "destroy-ms", 100, 3000000, "60000", "Deadline of a destroy, beyond its grace."),
     TIME(resend_ms, "resend-ms", 10, 60000, "500", "First resend of an order that was not acknowledged."),
     TIME(monitor_ms, "monitor-ms", 100, 600000, "2000", "A monitor unheard for so long is lost."),
+    TIME(lease_ms, "lease-ms", 100, 3600000, "10000",
+         "How long an at-most instance outlives its link to the broker, and how long its successor waits."),
+    TIME(renew_ms, "renew-ms", 0, 1800000, "0",
+         "How often such a lease is renewed; at most half of it; 0: a fifth of it."),
+    NUMBER(
+        doubt_percent, "doubt-percent", 1, 100, "50",
+        "A monitor that hears a smaller share of the connected nodes gives no verdict; 1: it always does."),
+    NUMBER(breaker_nodes, "breaker-nodes", 0, 1000000, "4",
+           "Of so many known nodes up, too many failures at once are held back; 0: never."),
+    NUMBER(breaker_percent, "breaker-percent", 1, 100, "30",
+           "Of all nodes, how many may fail at once (at least one)."),
+    NUMBER(breaker_domain_percent, "breaker-domain-percent", 1, 100, "60",
+           "Of the nodes with one label rack=, if there are three or more, how many may fail at once."),
+    TIME(breaker_window_ms, "breaker-window-ms", 0, 3600000, "10000",
+         "A failure counts for so long, and until what it lost runs again."),
     TIME(backoff_ms, "backoff-ms", 1, 600000, "500", "First delay after a failed birth."),
     TIME(backoff_max_ms, "backoff-max-ms", 1, 3600000, "60000", "Longest delay after failed births."),
     TIME(request_keep_ms, "request-keep-ms", 1000, INT64_MAX / 2, "86400000",
@@ -94,6 +115,13 @@ static struct mf_broker_config core_config(const struct settings *s, const uint8
     c.destroy_ms = s->destroy_ms;
     c.resend_ms = s->resend_ms;
     c.monitor_ms = s->monitor_ms;
+    c.lease_ms = s->lease_ms;
+    c.renew_ms = s->renew_ms;
+    c.doubt_percent = (uint32_t)s->doubt_percent;
+    c.breaker_nodes = (uint32_t)s->breaker_nodes;
+    c.breaker_percent = (uint32_t)s->breaker_percent;
+    c.breaker_domain_percent = (uint32_t)s->breaker_domain_percent;
+    c.breaker_window_ms = s->breaker_window_ms;
     c.backoff_ms = s->backoff_ms;
     c.backoff_max_ms = s->backoff_max_ms;
     c.request_keep_ms = s->request_keep_ms;
@@ -155,7 +183,14 @@ static int run(const struct settings *s, int signals, char error[512])
     options.worker_endpoint = s->worker;
     options.tail_endpoint = s->tail;
     options.core = core_config(s, secret);
-    r = mf_loop_open(&options, &running, error);
+    if (s->restore) {
+        r = mf_restore(options.engine, &options.core, s->restore, store_path, error);
+        if (r == 0)
+            mf_log(MF_LOG_WARNING, "the store was restored from a copy; another history begins", "copy=%s",
+                   s->restore);
+    }
+    if (r == 0)
+        r = mf_loop_open(&options, &running, error);
     if (r == 0) {
         mf_log(MF_LOG_INFO, "ready", "%s", mf_loop_endpoints(running));
         mf_ready(mf_loop_endpoints(running));
@@ -164,6 +199,17 @@ static int run(const struct settings *s, int signals, char error[512])
     }
     mf_keyring_close(&ring);
     return r;
+}
+
+static int check_together(const struct settings *s, char error[1024])
+{
+    if (s->silence_ms < 3 * s->pulse_ms)
+        mf_str_format(error, 1024, "--silence-ms must be at least 3 times --pulse-ms");
+    else if (2 * s->renew_ms > s->lease_ms)
+        mf_str_format(error, 1024, "--renew-ms must be at most half of --lease-ms");
+    else
+        return 0;
+    return -EINVAL;
 }
 
 int main(int argc, char **argv)
@@ -175,18 +221,16 @@ int main(int argc, char **argv)
 
     r = mf_settings_load("mayfly-broker", "the brain of a Mayfly cluster", table,
                          sizeof(table) / sizeof(table[0]), argc, argv, &arena, &settings, error);
-    if (r > 0) {
-        mf_arena_free(&arena);
-        return 0;
-    }
-    if (r == 0 && settings.silence_ms < 3 * settings.pulse_ms) {
-        r = -EINVAL;
-        mf_str_format(error, sizeof(error), "--silence-ms must be at least 3 times --pulse-ms");
-    }
+    if (r >= 0 && check_together(&settings, error) < 0)
+        r = -EINVAL; /* --check-config wants to know, too */
     if (r < 0) {
         fprintf(stderr, "mayfly-broker: %s\n", error);
         mf_arena_free(&arena);
         return 2;
+    }
+    if (r > 0) { /* help was shown, or the settings were only to be checked */
+        mf_arena_free(&arena);
+        return 0;
     }
     mf_log_open("mayfly-broker", "broker", MF_LOG_INFO);
     set_limits();

@@ -2,6 +2,7 @@
 #include "peers.h"
 #include "check.h"
 #include "map.h"
+#include "program.h"
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -11,7 +12,9 @@
 enum {
     GRAVES = 256, /* identities that ended lately; a late message of one of them brings nobody to life */
     IDENTITY_MAX = 256,
-    CUT_AFTER_MS = 300
+    CUT_AFTER_MS = 300,
+    LOOK_MS = 1000, /* how often it is looked who is quiet */
+    QUIET_LOOKS = 4
 };
 
 enum fd_state { FD_UNKNOWN, FD_UP, FD_DOWN };
@@ -32,6 +35,8 @@ struct mf_peers {
     uint64_t graves[GRAVES]; /* hashes of endpoint and identity */
     size_t next_grave;
     size_t n_shunned;
+    unsigned quiet_max; /* 0: nobody looks */
+    mf_ms look_at;
 };
 
 struct mf_peers *mf_peers_new(void *client_socket, void *client_monitor, void *worker_socket,
@@ -265,6 +270,7 @@ struct mf_connection *mf_peers_meet(struct mf_peers *self, enum mf_endpoint endp
         connection = meet_new(self, &key, endpoint, in, ret_visit);
     }
     connection->delimiter = in->delimiter;
+    connection->heard = true;
     return connection;
 }
 
@@ -318,14 +324,40 @@ void mf_peers_shun(struct mf_peers *self, uint64_t handle, mf_ms now)
     self->n_shunned++;
 }
 
+void mf_peers_expect(struct mf_peers *self, mf_ms alive_ms)
+{
+    unsigned looks = (unsigned)(4 * alive_ms / LOOK_MS) + 1;
+
+    self->quiet_max = looks > QUIET_LOOKS ? looks : QUIET_LOOKS;
+}
+
+/* Silence is counted in looks, not by the clock: a pause of our own is one look, however long it was. */
+static void look(struct mf_peers *self, mf_ms now)
+{
+    struct mf_connection *connection;
+    size_t cursor = 0;
+
+    while (mf_map_next(self->by_handle, &cursor, (void **)&connection)) {
+        connection->quiet = connection->heard ? 0 : connection->quiet + 1;
+        connection->heard = false;
+        if (connection->endpoint != MF_ENDPOINT_WORKER || connection->shunned ||
+            connection->quiet < self->quiet_max)
+            continue;
+        mf_log(MF_LOG_WARNING, "a worker says nothing any more; its connection is cut", "node=%.*s",
+               (int)connection->name.len, connection->name.ptr);
+        mf_peers_shun(self, connection->handle, now);
+    }
+    self->look_at = now + LOOK_MS;
+}
+
 mf_ms mf_peers_deadline(const struct mf_peers *self)
 {
     struct mf_connection *connection;
     size_t cursor = 0;
-    mf_ms first = INT64_MAX;
+    mf_ms first = self->quiet_max ? self->look_at : INT64_MAX;
 
     if (!self->n_shunned)
-        return INT64_MAX;
+        return first;
     while (mf_map_next(self->by_handle, &cursor, (void **)&connection))
         if (connection->shunned && connection->close_ms < first)
             first = connection->close_ms;
@@ -340,7 +372,11 @@ void mf_peers_tick(struct mf_peers *self, mf_ms now)
     struct mf_connection *connection;
     size_t cursor = 0;
 
-    if (!self->n_shunned || mf_peers_deadline(self) > now)
+    if (mf_peers_deadline(self) > now)
+        return;
+    if (self->quiet_max && self->look_at <= now)
+        look(self, now);
+    if (!self->n_shunned)
         return;
     mf_peers_watch(self);
     while (mf_map_next(self->by_handle, &cursor, (void **)&connection)) {

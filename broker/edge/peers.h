@@ -21,6 +21,8 @@ struct mf_connection {
     bool delimiter;               /* it talks as a REQ does */
     bool shunned;                 /* to be closed: what it says is not heard any more */
     mf_ms close_ms;               /* of a shunned one: when its fd is shut */
+    bool heard;                   /* since the last look at who is quiet */
+    unsigned quiet;               /* looks in a row that found it so */
     struct mf_str identity, name; /* owned */
 };
 
@@ -52,7 +54,11 @@ bool mf_peers_takes(const struct mf_peers *self, uint64_t handle);
 void mf_peers_lose(struct mf_peers *self, uint64_t handle); /* take it for gone */
 /* Hear it no more, and cut its connection a moment later, when what was just sent to it has left. */
 void mf_peers_shun(struct mf_peers *self, uint64_t handle, mf_ms now);
-mf_ms mf_peers_deadline(const struct mf_peers *self); /* of the next cut; INT64_MAX if none */
+/* Workers say something every alive_ms: from now on one that is quiet for four times as long, and at least
+ * four seconds, is shunned. What stands still (a stopped process) keeps its connection open, and its node
+ * looks connected. */
+void mf_peers_expect(struct mf_peers *self, mf_ms alive_ms);
+mf_ms mf_peers_deadline(const struct mf_peers *self); /* of the next cut or look; INT64_MAX if none */
 void mf_peers_tick(struct mf_peers *self, mf_ms now);
 
 #endif

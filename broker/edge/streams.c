@@ -18,6 +18,7 @@ struct request {
     struct request *next;
     uint64_t peer, stream, from, until;
     uint32_t rows;
+    struct mf_uuid log_id;
     struct mf_str type, subject; /* views of the arrays below */
     char type_bytes[TYPE_MAX], subject_bytes[SUBJECT_MAX];
     mf_ms not_before;
@@ -110,6 +111,7 @@ void mf_streams_add(struct mf_streams *self, const struct mf_broker_action *acti
     request->from = action->seq;
     request->until = action->until;
     request->rows = action->rows;
+    request->log_id = action->log_id;
     request->type = copy(request->type_bytes, TYPE_MAX, action->type_prefix);
     request->subject = copy(request->subject_bytes, SUBJECT_MAX, action->subject_prefix);
     request->not_before = 0;
@@ -277,7 +279,8 @@ static int send_rows(struct mf_streams *self, const struct request *request, con
     told->silent += g->next - request->from;
     if (!g->n && told->live == live && told->silent < SILENT_ROWS)
         return 0;
-    message.events = (struct mf_msg_events){.stream = request->stream, .next = g->next, .live = live};
+    message.events = (struct mf_msg_events){
+        .stream = request->stream, .next = g->next, .live = live, .log_id = request->log_id};
     message.events.rows.items = g->rows;
     message.events.rows.n = g->n;
     r = mf_peers_send(self->peers, request->peer, &message);

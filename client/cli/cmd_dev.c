@@ -10,8 +10,7 @@ static int load_name(struct mf_cli *cli, struct mf_dev *ret_dev)
 {
     int r = mf_dev_load(cli, ret_dev);
     if (!r && !mf_dev_is_name(ret_dev, cli->args[0]))
-        r = mf_cli_misuse(cli, "there is no %s; it is broker, health-0 or node-0 to node-%" PRIu64,
-                          cli->args[0], ret_dev->nodes - 1);
+        r = mf_dev_no_such(cli, ret_dev, cli->args[0]);
     return r;
 }
 
@@ -88,7 +87,7 @@ static int run_down(struct mf_cli *cli)
         r = mf_dev_lock(cli, &dev);
     if (r)
         return r;
-    size_t n = mf_dev_down_all(&dev, true);
+    size_t n = mf_dev_down_all(cli, &dev, true);
     if (n)
         printf("%zu processes ended; the logs and data stay in %s\n", n, dev.dir);
     else
@@ -149,11 +148,16 @@ static const struct mf_cli_option up_options[] = {
     STATE,
     {"nodes", "N", "How many hypervisors, node-0 to node-N-1 (default 3).", 'n'},
     {"driver", "NAME", "libvirt (default): real guests; null: simulated ones.", 'd'},
+    {"monitors", "N", "How many monitors, health-0 to health-N-1 (default 1; 3 decide by majority).", 'm'},
+    {"racks", "N", "Spread the nodes over so many racks: node-I has the label rack=r(I modulo N).", 0},
+    {"netns", NULL,
+     "Give each its own network namespace, so that links between them can be cut (needs root).", 0},
     {"port", "P", "Use the TCP ports P to P+2 (default: three free ones).", 'p'},
     {"domain-type", "TYPE", "libvirt: auto (default), kvm or qemu.", 0},
     {"image-root", "DIR",
      "Where tiny/vmlinuz and tiny/initrd are; else MAYFLY_IMAGE_ROOT; else they are built.", 0},
     {"null-script", "SCRIPT", "null: delays and faults, as create=10,destroy=5,boot-fail=0.1.", 0},
+    {"set", "KEY=VALUE", "A setting of the broker, as breaker_percent=100; repeatable.", 0},
     {"broker-arg", "ARG", "One more argument of mayfly-broker; repeatable.", 0},
     {"health-arg", "ARG", "One more argument of mayfly-health; repeatable.", 0},
     {"keeper-arg", "ARG", "One more argument of each mayfly-keeper; repeatable.", 0},

@@ -19,6 +19,8 @@ static void say_accepted(const struct mf_cli *cli, const char *operation, struct
         return;
     }
     printf("%.*s: %s accepted as event %" PRIu64 "\n", (int)name.len, name.ptr, operation, accepted->seq);
+    if (accepted->text.len)
+        printf("%.*s\n", (int)accepted->text.len, accepted->text.ptr);
     fflush(stdout);
 }
 

@@ -108,11 +108,23 @@ static int run_instances(struct mf_cli *cli)
     return mf_output_rows(cli, array, columns, "no instances");
 }
 
+/* In a table the words that keep births away stand beside the state. */
+static json_t *node_state(const json_t *row)
+{
+    static const char *const flags[] = {"cordoned", "draining", "quarantined"};
+    char text[128];
+    int n = snprintf(text, sizeof text, "%s", json_string_value(json_object_get(row, "state")));
+    for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)
+        if (json_is_true(json_object_get(row, flags[i])))
+            n += snprintf(text + n, sizeof text - (size_t)n, ",%s", flags[i]);
+    return json_string(text);
+}
+
 static int run_nodes(struct mf_cli *cli)
 {
     static const struct mf_column columns[] = {
         {"NODE", "name", MF_COLUMN_TEXT},
-        {"STATE", "state", MF_COLUMN_TEXT},
+        {"STATE", "shown", MF_COLUMN_TEXT},
         {"LINK", "connected", MF_COLUMN_TEXT},
         {"EPOCH", "epoch", MF_COLUMN_NUMBER},
         {"INSTANCES", "instances", MF_COLUMN_NUMBER},
@@ -144,7 +156,12 @@ static int run_nodes(struct mf_cli *cli)
         copy_next(after, reply.message.nodes.next);
         mayfly_reply_free(&reply);
     } while (*after);
-    json_array_foreach(array, i, row) json_object_set(row, "name", json_object_get(row, "node"));
+    json_array_foreach(array, i, row)
+    {
+        json_object_set(row, "name", json_object_get(row, "node"));
+        if (!cli->json)
+            json_object_set_new(row, "shown", node_state(row));
+    }
     return mf_output_rows(cli, array, columns, "no nodes; start a worker (mayfly-keeper)");
 }
 

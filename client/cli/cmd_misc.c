@@ -57,6 +57,15 @@ static void print_status(const struct mf_msg_status_reply *status)
         printf("%sNO MONITOR IS HEARD: a silent death would not be noticed. Start mayfly-health (dev "
                "cluster: mayfly dev start health-0)%s\n",
                color ? "\033[1;31m" : "", color ? "\033[0m" : "");
+    if (status->full)
+        printf("%sTHE STORE IS FULL: nothing is accepted, and %" PRIu64
+               " events wait to be written. Make room on the "
+               "broker's disk%s\n",
+               color ? "\033[1;31m" : "", status->uncommitted, color ? "\033[0m" : "");
+    if (status->frozen)
+        printf("%sFROZEN: %.*s; %" PRIu64 " nodes are held for dead and not replaced (mayfly thaw)%s\n",
+               color ? "\033[1;33m" : "", (int)status->frozen_reason.len, status->frozen_reason.ptr,
+               status->held, color ? "\033[0m" : "");
     printf("cluster    %s\n", mf_uuid_text(status->cluster_id, text));
     printf("broker     %.*s, term %" PRIu64 ", up %" PRIu64 " s\n", (int)status->version.len,
            status->version.ptr, status->term, status->up_ms / 1000);
@@ -66,11 +75,16 @@ static void print_status(const struct mf_msg_status_reply *status)
     printf("groups     %" PRIu64 "\n", status->groups);
     printf("instances  %" PRIu64 " running, %" PRIu64 " placed, %" PRIu64 " pending, %" PRIu64 " ending\n",
            status->running, status->placed, status->pending, status->ending);
+    if (status->images_halted || status->unknown_domains || status->drifts)
+        printf("trouble    %" PRIu64 " images halted, %" PRIu64 " unknown domains (mayfly domains), %" PRIu64
+               " drifts healed\n",
+               status->images_halted, status->unknown_domains, status->drifts);
     for (uint32_t i = 0; i < status->monitors.n; i++) {
         const struct mf_rec_monitor_row *monitor = &status->monitors.items[i];
-        printf("monitor    %.*s, %s %" PRIu64 " ms ago, hears %" PRIu64 " of %" PRIu64 " nodes\n",
+        printf("monitor    %.*s, %s %" PRIu64 " ms ago, hears %" PRIu64 " of %" PRIu64 " nodes%s\n",
                (int)monitor->monitor.len, monitor->monitor.ptr, monitor->heard ? "heard" : "LAST HEARD",
-               monitor->age_ms, monitor->nodes_heard, monitor->nodes_known);
+               monitor->age_ms, monitor->nodes_heard, monitor->nodes_known,
+               monitor->suspended ? ", DOUBTS ITS OWN HEARING" : "");
     }
 }
 
@@ -86,9 +100,10 @@ static int run_status(struct mf_cli *cli)
         mf_output_object(mf_json_struct(mf_kind_desc(MF_MSG_STATUS_REPLY), status));
     else
         print_status(status);
-    r = status->heard ? MF_EXIT_OK : MF_EXIT_FAILED;
+    r = status->heard && !status->full ? MF_EXIT_OK : MF_EXIT_FAILED;
     if (r && cli->json)
-        mf_cli_fail(cli, "no monitor is heard: a silent death would not be noticed");
+        mf_cli_fail(cli, status->full ? "the store is full: nothing is accepted"
+                                      : "no monitor is heard: a silent death would not be noticed");
     mayfly_reply_free(&reply);
     return r;
 }

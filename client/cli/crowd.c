@@ -114,6 +114,15 @@ static void on_reinstated(struct mf_crowd *self, struct mf_uuid id)
     make_current(self, member);
 }
 
+static void on_adopted(struct mf_crowd *self, const struct mf_ev_instance_adopted *adopted)
+{
+    on_created(self, &(struct mf_ev_instance_created){.id = adopted->id,
+                                                      .group_id = adopted->group_id,
+                                                      .slot = adopted->slot,
+                                                      .generation = adopted->generation});
+    set_state(self, adopted->id, MF_INSTANCE_STATE_RUNNING);
+}
+
 static void apply(struct mf_crowd *self, const struct mf_event *event)
 {
     switch (event->kind) {
@@ -128,6 +137,12 @@ static void apply(struct mf_crowd *self, const struct mf_event *event)
         break;
     case MF_EV_INSTANCE_RUNNING:
         set_state(self, event->instance_running.id, MF_INSTANCE_STATE_RUNNING);
+        break;
+    case MF_EV_INSTANCE_ADOPTED:
+        on_adopted(self, &event->instance_adopted);
+        break;
+    case MF_EV_INSTANCE_SUPERSEDED:
+        set_state(self, event->instance_superseded.id, MF_INSTANCE_STATE_RETIRING);
         break;
     case MF_EV_INSTANCE_LOST:
         set_state(self, event->instance_lost.id, MF_INSTANCE_STATE_LOST);

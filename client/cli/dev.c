@@ -51,7 +51,7 @@ int mf_dev_locate(struct mf_cli *cli, bool make, struct mf_dev *ret_dev)
         return mf_cli_fail(cli, "%s: %s; mayfly dev up --state %s makes it", dir, strerror(errno), dir);
     if (strlen(absolute) >= sizeof ret_dev->dir || strchr(absolute, '\n'))
         return mf_cli_fail(cli, "%.100s...: take a shorter path, without line ends", absolute);
-    *ret_dev = (struct mf_dev){0};
+    *ret_dev = (struct mf_dev){.monitors = 1};
     memcpy(ret_dev->dir, absolute, strlen(absolute) + 1);
     return 0;
 }
@@ -72,10 +72,12 @@ static bool take_line(struct mf_dev *dev, const char *key, const char *value)
             memcpy(texts[i].to, value, strlen(value) + 1);
             return true;
         }
-    if (strcmp(key, "NODES"))
-        return false;
-    dev->nodes = strtoull(value, NULL, 10);
-    return dev->nodes <= MF_DEV_NODES_MAX;
+    uint64_t number = strtoull(value, NULL, 10);
+    if (!strcmp(key, "NODES"))
+        return (dev->nodes = number) <= MF_DEV_NODES_MAX;
+    if (!strcmp(key, "MONITORS"))
+        return (dev->monitors = number) <= MF_DEV_MONITORS_MAX;
+    return !strcmp(key, "SUBNET") && (dev->subnet = (unsigned)number) < 256;
 }
 
 int mf_dev_load(struct mf_cli *cli, struct mf_dev *ret_dev)
@@ -104,9 +106,11 @@ int mf_dev_save(struct mf_cli *cli, const struct mf_dev *dev)
 {
     char path[MF_DEV_PATH], tmp[MF_DEV_PATH];
     FILE *file = fopen(mf_dev_path(dev, tmp, "dev.conf.new"), "we");
-    bool ok =
-        file && fprintf(file, "CLIENT=%s\nWORKER=%s\nTAIL=%s\nDRIVER=%s\nIMAGE_ROOT=%s\nNODES=%" PRIu64 "\n",
-                        dev->client, dev->worker, dev->tail, dev->driver, dev->image_root, dev->nodes) > 0;
+    bool ok = file && fprintf(file,
+                              "CLIENT=%s\nWORKER=%s\nTAIL=%s\nDRIVER=%s\nIMAGE_ROOT=%s\nNODES=%" PRIu64
+                              "\nMONITORS=%" PRIu64 "\nSUBNET=%u\n",
+                              dev->client, dev->worker, dev->tail, dev->driver, dev->image_root, dev->nodes,
+                              dev->monitors, dev->subnet) > 0;
     if (file && fclose(file))
         ok = false;
     if (ok && !rename(tmp, mf_dev_path(dev, path, "dev.conf")))
@@ -128,13 +132,26 @@ int mf_dev_lock(struct mf_cli *cli, const struct mf_dev *dev)
 
 bool mf_dev_name(const struct mf_dev *dev, uint64_t i, char ret_name[64])
 {
-    if (i >= dev->nodes + 2)
-        return false;
-    if (i < 2)
-        snprintf(ret_name, 64, "%s", i ? "health-0" : "broker");
+    uint64_t first = mf_dev_first_node(dev);
+    if (i == 0)
+        snprintf(ret_name, 64, "broker");
+    else if (i < first)
+        snprintf(ret_name, 64, "health-%" PRIu64, i - 1);
     else
-        snprintf(ret_name, 64, "node-%" PRIu64, i - 2);
-    return true;
+        snprintf(ret_name, 64, "node-%" PRIu64, i - first);
+    return i < first + dev->nodes;
+}
+
+uint64_t mf_dev_first_node(const struct mf_dev *dev)
+{
+    return 1 + dev->monitors;
+}
+
+int mf_dev_no_such(struct mf_cli *cli, const struct mf_dev *dev, const char *name)
+{
+    return mf_cli_misuse(
+        cli, "there is no %s; it is broker, health-0 to health-%" PRIu64 " or node-0 to node-%" PRIu64, name,
+        dev->monitors - 1, dev->nodes - 1);
 }
 
 bool mf_dev_is_name(const struct mf_dev *dev, const char *name)

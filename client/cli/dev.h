@@ -15,14 +15,22 @@
 #include "cli.h"
 #include <sys/types.h>
 
-enum { MF_DEV_PATH = 2048, MF_DEV_NODES_MAX = 1000, MF_DEV_DIR_MAX = 1024, MF_DEV_ENDPOINT = 64 };
+enum {
+    MF_DEV_PATH = 2048,
+    MF_DEV_NODES_MAX = 1000,
+    MF_DEV_MONITORS_MAX = 7,
+    MF_DEV_DIR_MAX = 1024,
+    MF_DEV_ENDPOINT = 64,
+    MF_DEV_ADDRESS = 32
+};
 
 struct mf_dev {               /* DIR/dev.conf */
     char dir[MF_DEV_DIR_MAX]; /* absolute */
     char client[MF_DEV_ENDPOINT], worker[MF_DEV_ENDPOINT], tail[MF_DEV_ENDPOINT];
     char driver[16];
     char image_root[MF_DEV_DIR_MAX];
-    uint64_t nodes;
+    uint64_t nodes, monitors;
+    unsigned subnet; /* each in a network namespace of its own, dev_net.c; 0: all on the loopback */
 };
 
 /* dev.c: the directory */
@@ -36,6 +44,9 @@ __attribute__((format(printf, 3, 4))) const char *
 mf_dev_path(const struct mf_dev *dev, char path[MF_DEV_PATH], const char *format, ...);
 /* The i-th of all names: broker, health-0, node-0...; false past the last. */
 bool mf_dev_name(const struct mf_dev *dev, uint64_t i, char ret_name[64]);
+uint64_t mf_dev_first_node(const struct mf_dev *dev); /* the i of node-0 */
+int mf_dev_no_such(struct mf_cli *cli, const struct mf_dev *dev,
+                   const char *name); /* said, with what there is */
 bool mf_dev_is_name(const struct mf_dev *dev, const char *name);
 int mf_dev_make_dir(struct mf_cli *cli, const char *path, mode_t mode);
 
@@ -97,9 +108,21 @@ int mf_dev_connect(struct mf_cli *cli, const struct mf_dev *dev); /* as admin */
 /* Until nodes first..last are ready under an epoch above the given one (0: any). */
 int mf_dev_await_nodes(struct mf_cli *cli, uint64_t first, uint64_t n, uint64_t above_epoch,
                        int64_t until_ms);
-int mf_dev_await_heard(struct mf_cli *cli, uint64_t nodes,
-                       int64_t until_ms); /* until the monitor hears so many */
+/* Until every monitor hears all nodes. */
+int mf_dev_await_heard(struct mf_cli *cli, const struct mf_dev *dev, int64_t until_ms);
 bool mf_dev_epoch(struct mf_cli *cli, const char *node, uint64_t *ret_epoch);
+
+/* dev_settings.c: --set into DIR/broker.yaml; and whether the broker takes them (its command, to check only)
+ */
+int mf_dev_write_settings(struct mf_cli *cli, const struct mf_dev *dev);
+int mf_dev_check_settings(struct mf_cli *cli, const struct mf_dev *dev, char *const broker_command[]);
+
+/* dev_net.c: namespaces */
+int mf_dev_net_up(struct mf_cli *cli, struct mf_dev *dev);
+void mf_dev_net_down(struct mf_cli *cli, const struct mf_dev *dev);
+/* The namespace of a name, to be entered; -1 where there is none. 0 or exit code, said. */
+int mf_dev_net_open(struct mf_cli *cli, const struct mf_dev *dev, const char *name, int *ret_fd);
+const char *mf_dev_net_address(const struct mf_dev *dev, const char *name, char ret_address[MF_DEV_ADDRESS]);
 
 /* dev_image.c */
 int mf_dev_prepare_images(struct mf_cli *cli,
@@ -109,6 +132,6 @@ int mf_dev_add_standards(struct mf_cli *cli, const struct mf_dev *dev); /* offer
 /* dev_up.c */
 int mf_dev_up(struct mf_cli *cli);
 int mf_dev_start_one(struct mf_cli *cli);
-size_t mf_dev_down_all(const struct mf_dev *dev, bool tell);
+size_t mf_dev_down_all(struct mf_cli *cli, const struct mf_dev *dev, bool tell);
 
 #endif

@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <limits.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -89,19 +90,24 @@ static int read_command(struct mf_cli *cli, const char *path, char *args[ARGS_MA
     return n ? 0 : mf_cli_fail(cli, "%s: says no command", path);
 }
 
-static _Noreturn void become(char *const args[], int log_fd, int ready_fd)
+static _Noreturn void become(char *const args[], int log_fd, int ready_fd, int net_fd)
 {
     char number[16];
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     setsid();
+    if (net_fd >= 0 && setns(net_fd, CLONE_NEWNET)) {
+        dprintf(log_fd, "mayfly dev: cannot enter the network namespace: %s\n", strerror(errno));
+        _exit(127);
+    }
     int null_fd = open("/dev/null", O_RDONLY);
     dup2(null_fd, STDIN_FILENO);
     dup2(log_fd, STDOUT_FILENO);
     dup2(log_fd, STDERR_FILENO);
     if (ready_fd >= 0) {
         dup2(ready_fd, READY_FD);
+        fcntl(READY_FD, F_SETFD, 0); /* it may have had this number before, and would be closed */
         snprintf(number, sizeof number, "%d", READY_FD);
         setenv("MAYFLY_READY_FD", number, 1);
     }
@@ -122,28 +128,38 @@ static int open_log(struct mf_cli *cli, const struct mf_dev *dev, const char *na
     return fd;
 }
 
+static void close_all(int log_fd, int net_fd)
+{
+    if (log_fd >= 0)
+        close(log_fd);
+    if (net_fd >= 0)
+        close(net_fd);
+}
+
 int mf_dev_spawn(struct mf_cli *cli, const struct mf_dev *dev, const char *name,
                  struct mf_dev_start *ret_start)
 {
     char path[MF_DEV_PATH], *args[ARGS_MAX];
-    int pipe_fds[2], log_fd;
+    int pipe_fds[2], log_fd, net_fd;
     if (read_command(cli, mf_dev_path(dev, path, "run/%s.cmd", name), args))
         return MF_EXIT_FAILED;
     if (access(args[0], X_OK))
         return mf_cli_fail(cli, "%s: %s; build it, or set MAYFLY_BIN to where the programs are", args[0],
                            strerror(errno));
-    log_fd = open_log(cli, dev, name);
-    if (log_fd < 0)
+    if (mf_dev_net_open(cli, dev, name, &net_fd))
         return MF_EXIT_FAILED;
-    if (pipe2(pipe_fds, O_CLOEXEC)) {
-        close(log_fd);
-        return mf_cli_fail(cli, "no pipe: %s", strerror(errno));
+    log_fd = open_log(cli, dev, name);
+    if (log_fd < 0 || pipe2(pipe_fds, O_CLOEXEC)) {
+        if (log_fd >= 0)
+            mf_cli_fail(cli, "no pipe: %s", strerror(errno));
+        close_all(log_fd, net_fd);
+        return MF_EXIT_FAILED;
     }
     fflush(NULL);
     pid_t pid = fork();
     if (!pid)
-        become(args, log_fd, pipe_fds[1]);
-    close(log_fd);
+        become(args, log_fd, pipe_fds[1], net_fd);
+    close_all(log_fd, net_fd);
     close(pipe_fds[1]);
     *ret_start = (struct mf_dev_start){.pid = pid, .ready_fd = pipe_fds[0]};
     snprintf(ret_start->name, sizeof ret_start->name, "%s", name);
@@ -224,7 +240,7 @@ int mf_dev_run_tool(struct mf_cli *cli, const struct mf_dev *dev, const char *lo
     fflush(NULL);
     pid_t pid = fork();
     if (!pid)
-        become(args, log_fd, -1);
+        become(args, log_fd, -1, -1);
     close(log_fd);
     if (pid < 0)
         return mf_cli_fail(cli, "cannot fork: %s", strerror(errno));

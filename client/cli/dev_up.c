@@ -20,6 +20,7 @@ enum {
         20000, /* below what kernels give to outgoing connections: nobody takes it while the broker is down */
     PORT_LAST = 32000,
     PORT_TRIES = 200,
+    PORT_NETNS = 7100, /* in namespaces of our own nobody else takes ports */
     STOP_MS = 5000
 };
 
@@ -40,9 +41,11 @@ static bool is_free(uint16_t port)
 
 static void set_endpoints(struct mf_dev *dev, unsigned port)
 {
-    snprintf(dev->client, sizeof dev->client, "tcp://127.0.0.1:%u", port);
-    snprintf(dev->worker, sizeof dev->worker, "tcp://127.0.0.1:%u", port + 1);
-    snprintf(dev->tail, sizeof dev->tail, "tcp://127.0.0.1:%u", port + 2);
+    char address[MF_DEV_ADDRESS];
+    mf_dev_net_address(dev, "broker", address);
+    snprintf(dev->client, sizeof dev->client, "tcp://%s:%u", address, port);
+    snprintf(dev->worker, sizeof dev->worker, "tcp://%s:%u", address, port + 1);
+    snprintf(dev->tail, sizeof dev->tail, "tcp://%s:%u", address, port + 2);
 }
 
 static unsigned port_of(const char *endpoint)
@@ -61,6 +64,10 @@ static int choose_ports(struct mf_cli *cli, struct mf_dev *dev)
     uint64_t port = 0;
     if (mf_cli_number(cli, "port", 1, 65533, &port))
         return MF_EXIT_MISUSE;
+    if (dev->subnet) {
+        set_endpoints(dev, port ? (unsigned)port : PORT_NETNS);
+        return 0;
+    }
     if (port && !all_free((unsigned)port))
         return mf_cli_fail(
             cli, "the ports %" PRIu64 " to %" PRIu64 " are not all free; take another --port, or none", port,
@@ -102,8 +109,10 @@ static int make_keys(struct mf_cli *cli, const struct mf_dev *dev)
         r = make_key(cli, dev, MF_ROLE_CLIENT, "client");
     if (!r)
         r = make_key(cli, dev, MF_ROLE_READER, "reader");
-    if (!r)
-        r = make_key(cli, dev, MF_ROLE_MONITOR, "health-0");
+    for (uint64_t i = 0; !r && i < dev->monitors; i++) {
+        snprintf(name, sizeof name, "health-%" PRIu64, i);
+        r = make_key(cli, dev, MF_ROLE_MONITOR, name);
+    }
     for (uint64_t i = 0; !r && i < dev->nodes; i++) {
         snprintf(name, sizeof name, "node-%" PRIu64, i);
         r = make_key(cli, dev, MF_ROLE_WORKER, name);
@@ -164,33 +173,45 @@ static int write_broker(struct mf_cli *cli, const struct mf_dev *dev)
     option(&command, "--worker", dev->worker);
     option(&command, "--tail", dev->tail);
     option(&command, "--pid-file", mf_dev_path(dev, path, "run/broker.pid"));
+    if (mf_dev_write_settings(cli, dev))
+        return MF_EXIT_MISUSE;
+    option(&command, "--config", access(mf_dev_path(dev, path, "broker.yaml"), F_OK) ? NULL : path);
     extra(cli, &command, "broker-arg");
-    return mf_dev_write_command(cli, dev, "broker", command.args);
+    arg(&command, "--check-config");
+    int r = mf_dev_check_settings(cli, dev, (char *const *)command.args);
+    command.args[--command.n] = NULL;
+    return r ? r : mf_dev_write_command(cli, dev, "broker", command.args);
 }
 
-static int write_health(struct mf_cli *cli, const struct mf_dev *dev)
+static int write_health(struct mf_cli *cli, const struct mf_dev *dev, const char *name)
 {
     struct command command;
-    char path[MF_DEV_PATH];
+    char path[MF_DEV_PATH], bind[MF_DEV_ADDRESS + 8];
+    mf_str_format(bind, sizeof bind, "%s:0", mf_dev_net_address(dev, name, path));
     if (begin(cli, &command, "mayfly-health"))
         return MF_EXIT_FAILED;
     option(&command, "--broker", dev->client);
-    option(&command, "--key", mf_dev_path(dev, path, "keys/health-0.cert_secret"));
-    option(&command, "--name", "health-0");
-    option(&command, "--pulse-bind", "127.0.0.1:0");
-    option(&command, "--pid-file", mf_dev_path(dev, path, "run/health-0.pid"));
+    option(&command, "--key", mf_dev_path(dev, path, "keys/%s.cert_secret", name));
+    option(&command, "--name", name);
+    option(&command, "--pulse-bind", bind);
+    option(&command, "--pid-file", mf_dev_path(dev, path, "run/%s.pid", name));
     extra(cli, &command, "health-arg");
-    return mf_dev_write_command(cli, dev, "health-0", command.args);
+    return mf_dev_write_command(cli, dev, name, command.args);
 }
 
 static int write_node(struct mf_cli *cli, const struct mf_dev *dev, const char *name)
 {
     struct command command;
-    char path[MF_DEV_PATH];
+    char path[MF_DEV_PATH], text[64];
     bool null = !strcmp(dev->driver, "null");
+    uint64_t racks = 0;
+    if (mf_cli_number(cli, "racks", 1, MF_DEV_NODES_MAX, &racks))
+        return MF_EXIT_MISUSE;
     if (begin(cli, &command, "mayfly-keeper"))
         return MF_EXIT_FAILED;
     option(&command, "--node", name);
+    mf_str_format(text, sizeof text, "%s:0", mf_dev_net_address(dev, name, path));
+    option(&command, "--probe-bind", text);
     option(&command, "--pid-file", mf_dev_path(dev, path, "run/%s.pid", name));
     extra(cli, &command, "keeper-arg");
     if (!mf_dev_program("mayfly-agent", path))
@@ -205,6 +226,9 @@ static int write_node(struct mf_cli *cli, const struct mf_dev *dev, const char *
     option(&command, "--image-root", dev->image_root);
     option(&command, "--domain-type", null ? NULL : mf_cli_get(cli, "domain-type"));
     option(&command, "--null-script", mf_cli_get(cli, "null-script"));
+    mf_str_format(text, sizeof text, "rack=r%u",
+                  racks ? (unsigned)(strtoull(name + 5, NULL, 10) % racks) : 0);
+    option(&command, "--label", racks ? text : NULL);
     option(&command, "--vcpus", null ? "4096" : NULL); /* simulated guests cost nothing: room for any test */
     option(&command, "--memory-mib", null ? "1048576" : NULL);
     option(&command, "--disk-mib", null ? "16777216" : NULL);
@@ -216,10 +240,8 @@ static int write_commands(struct mf_cli *cli, const struct mf_dev *dev)
 {
     char name[64];
     int r = write_broker(cli, dev);
-    if (!r)
-        r = write_health(cli, dev);
-    for (uint64_t i = 2; !r && mf_dev_name(dev, i, name); i++)
-        r = write_node(cli, dev, name);
+    for (uint64_t i = 1; !r && mf_dev_name(dev, i, name); i++)
+        r = i < mf_dev_first_node(dev) ? write_health(cli, dev, name) : write_node(cli, dev, name);
     return r;
 }
 
@@ -232,7 +254,7 @@ static int make_folders(struct mf_cli *cli, const struct mf_dev *dev)
     int r = 0;
     for (size_t i = 0; !r && i < sizeof folders / sizeof *folders; i++)
         r = mf_dev_make_dir(cli, mf_dev_path(dev, path, "%s", folders[i]), 0755);
-    for (uint64_t i = 2; !r && mf_dev_name(dev, i, name); i++)
+    for (uint64_t i = mf_dev_first_node(dev); !r && mf_dev_name(dev, i, name); i++)
         r = mf_dev_make_dir(cli, mf_dev_path(dev, path, "nodes/%s", name), 0755);
     return r;
 }
@@ -243,6 +265,8 @@ static int take_settings(struct mf_cli *cli, struct mf_dev *dev)
     if (!dev->nodes)
         dev->nodes = 3;
     if (mf_cli_number(cli, "nodes", 1, MF_DEV_NODES_MAX, &dev->nodes))
+        return MF_EXIT_MISUSE;
+    if (mf_cli_number(cli, "monitors", 1, MF_DEV_MONITORS_MAX, &dev->monitors))
         return MF_EXIT_MISUSE;
     if (driver && strcmp(driver, "libvirt") && strcmp(driver, "null"))
         return mf_cli_misuse(cli, "--driver %s: it is libvirt or null", driver);
@@ -302,17 +326,18 @@ static int start_all(struct mf_cli *cli, const struct mf_dev *dev, int64_t began
         return r;
     snprintf(text, sizeof text, "up at %s, keys on", dev->client);
     tell(began, "broker", text);
-    r = start_and_await(cli, dev, 1, 1, until_ms);
+    r = start_and_await(cli, dev, 1, dev->monitors, until_ms);
     if (r)
         return r;
-    tell(began, "health-0", "listens for pulses");
-    r = start_and_await(cli, dev, 2, dev->nodes, until_ms);
+    snprintf(text, sizeof text, "%" PRIu64 " listen for pulses", dev->monitors);
+    tell(began, "monitors", dev->monitors > 1 ? text : "health-0 listens for pulses");
+    r = start_and_await(cli, dev, mf_dev_first_node(dev), dev->nodes, until_ms);
     if (!r)
         r = mf_dev_connect(cli, dev);
     if (!r)
         r = mf_dev_await_nodes(cli, 0, dev->nodes, 0, until_ms);
     if (!r)
-        r = mf_dev_await_heard(cli, dev->nodes, until_ms);
+        r = mf_dev_await_heard(cli, dev, until_ms);
     if (r)
         return r;
     snprintf(text, sizeof text, "%" PRIu64 " of them are ready (%s), and heard", dev->nodes, dev->driver);
@@ -344,6 +369,8 @@ int mf_dev_up(struct mf_cli *cli)
     mf_dev_catch_signals();
     if (!r)
         r = make_folders(cli, d);
+    if (!r && (mf_cli_get(cli, "netns") || d->subnet))
+        r = mf_dev_net_up(cli, d);
     if (!r)
         r = choose_ports(cli, d);
     if (!r)
@@ -354,11 +381,13 @@ int mf_dev_up(struct mf_cli *cli)
         r = write_commands(cli, d);
     if (!r)
         r = mf_dev_save(cli, d);
-    if (r)
+    if (r) {
+        mf_dev_net_down(cli, d);
         return r; /* nothing was started yet */
+    }
     r = start_all(cli, d, began, mf_dev_now_ms() + (int64_t)seconds * 1000);
     if (r) {
-        mf_dev_down_all(d, false);
+        mf_dev_down_all(cli, d, false);
         fprintf(stderr, "mayfly dev up: what was started was ended again; the logs are in %s/log\n", d->dir);
         return r;
     }
@@ -381,8 +410,7 @@ int mf_dev_start_one(struct mf_cli *cli)
     if (!r)
         r = mf_cli_number(cli, "timeout", 1, 86400, &seconds);
     if (!r && !mf_dev_is_name(&dev, name))
-        r = mf_cli_misuse(cli, "there is no %s; it is broker, health-0 or node-0 to node-%" PRIu64, name,
-                          dev.nodes - 1);
+        r = mf_dev_no_such(cli, &dev, name);
     if (r)
         return r;
     mf_dev_find(&dev, name, &found);
@@ -428,17 +456,19 @@ static void drop_alias(const struct mf_dev *dev, const char *name)
     rmdir(alias); /* if it was the last */
 }
 
-size_t mf_dev_down_all(const struct mf_dev *dev, bool say)
+size_t mf_dev_down_all(struct mf_cli *cli, const struct mf_dev *dev, bool say)
 {
     char name[64], path[MF_DEV_PATH];
     size_t all = 0;
     for (uint64_t i = 0; mf_dev_name(dev, i, name); i++) {
-        size_t n = i < 2 ? mf_dev_end(dev, name, STOP_MS) : mf_dev_kill(dev, name, false);
+        bool node = i >= mf_dev_first_node(dev);
+        size_t n = node ? mf_dev_kill(dev, name, false) : mf_dev_end(dev, name, STOP_MS);
         if (say && n)
-            printf("%-10s ended%s%s\n", name, i < 2 ? "" : ", with its agent", i < 2 ? "" : " and guests");
+            printf("%-10s ended%s\n", name, node ? ", with its agent and guests" : "");
         unlink(mf_dev_path(dev, path, "run/%s.pid", name));
         drop_alias(dev, name);
         all += n;
     }
+    mf_dev_net_down(cli, dev);
     return all;
 }

@@ -104,8 +104,16 @@ int mf_dev_await_nodes(struct mf_cli *cli, uint64_t first, uint64_t n, uint64_t 
     return r;
 }
 
+static bool all_hear(const struct mf_msg_status_reply *status, const struct mf_dev *dev)
+{
+    uint64_t n = 0;
+    for (uint32_t i = 0; i < status->monitors.n; i++)
+        n += status->monitors.items[i].heard && status->monitors.items[i].nodes_heard >= dev->nodes;
+    return n >= dev->monitors;
+}
+
 /* No event tells how many a monitor hears: it says so twice a second. */
-int mf_dev_await_heard(struct mf_cli *cli, uint64_t nodes, int64_t until_ms)
+int mf_dev_await_heard(struct mf_cli *cli, const struct mf_dev *dev, int64_t until_ms)
 {
     for (;;) {
         struct mayfly_reply reply = {0};
@@ -113,8 +121,7 @@ int mf_dev_await_heard(struct mf_cli *cli, uint64_t nodes, int64_t until_ms)
         int r = mf_cli_request(cli, &ask, &reply);
         if (r)
             return r;
-        const struct mf_msg_status_reply *status = &reply.message.status_reply;
-        bool heard = status->heard && status->monitors.n && status->monitors.items[0].nodes_heard >= nodes;
+        bool heard = all_hear(&reply.message.status_reply, dev);
         mayfly_reply_free(&reply);
         if (heard)
             return 0;
@@ -122,7 +129,8 @@ int mf_dev_await_heard(struct mf_cli *cli, uint64_t nodes, int64_t until_ms)
             return mf_cli_fail(cli, "interrupted");
         if (mf_dev_now_ms() > until_ms)
             return mf_cli_fail(
-                cli, "the monitor does not hear all nodes in time (--timeout); see the log of health-0");
+                cli,
+                "not every monitor hears all nodes in time (--timeout); see the logs of health-0 and so on");
         mayfly_wait(cli->client, BEAT_MS);
     }
 }

@@ -28,6 +28,12 @@ static void say_rest(struct line *line, struct mf_str text)
         say(line, ": %.*s", S(text));
 }
 
+static void say_opinions(struct line *line, uint64_t asked, uint64_t echoes)
+{
+    if (asked)
+        say(line, "; %" PRIu64 " of %" PRIu64 " peers that were asked heard it", echoes, asked);
+}
+
 static void say_failed(struct line *line, const struct mf_ev_node_failed *e)
 {
     const char *before = "; ";
@@ -42,8 +48,112 @@ static void say_failed(struct line *line, const struct mf_ev_node_failed *e)
     }
     if (e->agent_dead_ms)
         say(line, "%sits agent dead for %" PRIu64 " ms", before, e->agent_dead_ms);
+    say_opinions(line, e->asked, e->echoes);
+    if (e->votes > 1)
+        say(line, "; %" PRIu64 " monitors agree", e->votes);
     if (e->instances)
         say(line, "; %" PRIu64 " instance%s on it", e->instances, e->instances == 1 ? " was" : "s were");
+}
+
+/* What operators, the breaker and blame bring about. */
+static void say_control(struct line *line, const struct mf_event *event)
+{
+    switch (event->kind) {
+    case MF_EV_CLUSTER_RESTORED:
+        say(line, "the store was restored from a copy that ends at %" PRIu64 "; another history begins",
+            event->cluster_restored.from_seq);
+        break;
+    case MF_EV_CLUSTER_FROZEN:
+        say(line, "the %.*s froze the cluster", S(event->cluster_frozen.by));
+        say_rest(line, event->cluster_frozen.reason);
+        break;
+    case MF_EV_CLUSTER_THAWED:
+        say(line, "the %.*s thawed the cluster", S(event->cluster_thawed.by));
+        say_rest(line, event->cluster_thawed.reason);
+        break;
+    case MF_EV_IMAGE_HALTED:
+        say(line, "births of image %.*s are halted", S(event->image_halted.image));
+        say_rest(line, event->image_halted.reason);
+        say(line, "; one more is tried in %" PRIu64 " ms", event->image_halted.retry_ms);
+        break;
+    case MF_EV_IMAGE_RELEASED:
+        say(line, "births of image %.*s go on", S(event->image_released.image));
+        say_rest(line, event->image_released.reason);
+        break;
+    case MF_EV_SLOT_FORGIVEN:
+        say(line, "slot %" PRIu64 " need not wait for its next birth", event->slot_forgiven.slot);
+        say_rest(line, event->slot_forgiven.reason);
+        break;
+    case MF_EV_MONITOR_SUSPENDED:
+        say(line, "monitor %.*s doubts its own hearing", S(event->monitor_suspended.monitor));
+        say_rest(line, event->monitor_suspended.reason);
+        break;
+    case MF_EV_MONITOR_RESUMED:
+        say(line, "monitor %.*s trusts its hearing again", S(event->monitor_resumed.monitor));
+        break;
+    case MF_EV_MONITOR_FORGOTTEN:
+        say(line, "monitor %.*s is forgotten", S(event->monitor_forgotten.monitor));
+        break;
+    case MF_EV_DOMAIN_PURGING:
+        say(line, "node %.*s is told to end a guest that nobody knows", S(event->domain_purging.node));
+        break;
+    case MF_EV_DOMAIN_GONE:
+        say(line, "the guest that nobody knew is proven gone from node %.*s", S(event->domain_gone.node));
+        break;
+    default:
+        break;
+    }
+}
+
+/* What is held against a node, or said of it by an operator. */
+static void say_node_control(struct line *line, const struct mf_event *event)
+{
+    switch (event->kind) {
+    case MF_EV_NODE_HELD:
+        say(line, "node %.*s is not yet held for dead", S(event->node_held.node));
+        say_rest(line, event->node_held.reason);
+        break;
+    case MF_EV_NODE_DELAYED:
+        say(line, "node %.*s failed %" PRIu64 " times lately: it gets instances only in %" PRIu64 " ms",
+            S(event->node_delayed.node), event->node_delayed.flaps, event->node_delayed.delay_ms);
+        break;
+    case MF_EV_NODE_CORDONED:
+        say(line, "births are kept away from node %.*s", S(event->node_cordoned.node));
+        break;
+    case MF_EV_NODE_UNCORDONED:
+        say(line, "births may come to node %.*s again", S(event->node_uncordoned.node));
+        break;
+    case MF_EV_NODE_DRAINING:
+        say(line, "node %.*s is being drained", S(event->node_draining.node));
+        break;
+    case MF_EV_NODE_DRAINED:
+        say(line, "nothing is left on node %.*s", S(event->node_drained.node));
+        break;
+    case MF_EV_NODE_FORGOTTEN:
+        say(line, "node %.*s is forgotten", S(event->node_forgotten.node));
+        break;
+    case MF_EV_NODE_QUARANTINED:
+        say(line, "node %.*s is blamed: no births there for %" PRIu64 " ms", S(event->node_quarantined.node),
+            event->node_quarantined.for_ms);
+        say_rest(line, event->node_quarantined.reason);
+        break;
+    case MF_EV_NODE_RELEASED:
+        say(line, "the quarantine of node %.*s is over", S(event->node_released.node));
+        say_rest(line, event->node_released.reason);
+        break;
+    case MF_EV_NODE_CAPACITY:
+        say(line, "node %.*s has room for %" PRIu64 " vcpus and %" PRIu64 " MiB now",
+            S(event->node_capacity.node), event->node_capacity.capacity.vcpus,
+            event->node_capacity.capacity.memory_mib);
+        break;
+    case MF_EV_NODE_DRIFT:
+        say(line,
+            "node %.*s sees itself otherwise than the broker did: %" PRIu64 " missing, %" PRIu64 " extra",
+            S(event->node_drift.node), event->node_drift.missing, event->node_drift.extra);
+        break;
+    default:
+        break;
+    }
 }
 
 static void say_cluster(struct line *line, const struct mf_event *event)
@@ -127,6 +237,7 @@ static void say_node(struct line *line, const struct mf_event *event)
         say(line, "%.*s suspects node %.*s (%s), no pulse for %" PRIu64 " ms", S(event->node_suspect.monitor),
             S(event->node_suspect.node), mf_evidence_word(event->node_suspect.evidence),
             event->node_suspect.silent_ms);
+        say_opinions(line, event->node_suspect.asked, event->node_suspect.echoes);
         break;
     case MF_EV_NODE_FAILED:
         say_failed(line, &event->node_failed);
@@ -152,6 +263,14 @@ static void say_end(struct line *line, const struct mf_event *event)
         break;
     case MF_EV_INSTANCE_REINSTATED:
         say(line, "%.*s came back with it: it is current again", S(event->instance_reinstated.node));
+        break;
+    case MF_EV_INSTANCE_SUPERSEDED:
+        say(line, "it runs on until its successor does");
+        say_rest(line, event->instance_superseded.reason);
+        break;
+    case MF_EV_INSTANCE_ADOPTED:
+        say(line, "it was found on %.*s and is its slot's current generation from now on",
+            S(event->instance_adopted.node));
         break;
     case MF_EV_INSTANCE_TOMBSTONED:
         say(line, "it must never run again");
@@ -184,7 +303,7 @@ static void say_birth(struct line *line, const struct mf_event *event)
             mf_uuid_is_zero(event->instance_created.replaces) ? "" : ", to replace the one before it");
         break;
     case MF_EV_INSTANCE_PENDING:
-        say(line, "it waits for room");
+        say(line, "it is not placed yet");
         say_rest(line, event->instance_pending.reason);
         break;
     case MF_EV_INSTANCE_PLACED:
@@ -231,6 +350,8 @@ const char *mf_sentence(const struct mf_rec_event_row *row, char text[MF_SENTENC
     if (desc && desc->kind > MF_MSG_COUNT &&
         !mf_event_decode(desc->kind, row->data, &arena, &event, &error)) {
         say_cluster(&line, &event);
+        say_control(&line, &event);
+        say_node_control(&line, &event);
         say_group(&line, &event);
         say_node(&line, &event);
         say_birth(&line, &event);

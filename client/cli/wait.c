@@ -17,6 +17,7 @@ struct vigil {
     void (*show)(const struct vigil *vigil, char *text, size_t size);
     uint64_t count;
     struct mf_uuid id;
+    bool drained;  /* node.drained was seen */
     bool id_gone;  /* or nobody needs to wait for it: */
     bool id_waits; /* its node is away */
     int64_t began_ms;
@@ -57,6 +58,7 @@ static void on_notice(void *arg, const struct mayfly_notice *notice)
     } else if (notice->row) {
         mf_crowd_event(&vigil->crowd, notice->row);
         note_gone(vigil, notice->row);
+        vigil->drained |= mf_str_is(notice->row->type, mf_kind_desc(MF_EV_NODE_DRAINED)->wire);
     }
 }
 
@@ -259,6 +261,32 @@ int mf_wait_instance_gone(struct mf_cli *cli, struct mf_uuid id, uint64_t from)
     if (!r && !cli->json)
         printf("%s: %s after %" PRId64 " ms\n", mf_uuid_text(id, text),
                vigil.id_waits ? "a tombstone until its node comes back," : "gone", now_ms() - began);
+    mf_crowd_free(&vigil.crowd);
+    return r;
+}
+
+/* -- drained */
+
+static bool node_drained(const struct vigil *vigil)
+{
+    return vigil->drained;
+}
+
+static void show_draining(const struct vigil *vigil, char *text, size_t size)
+{
+    snprintf(text, size, "it has instances still");
+}
+
+int mf_wait_node_drained(struct mf_cli *cli, const char *node, uint64_t from)
+{
+    char subject[256];
+    struct mayfly_filter filter = {.from = from, .subject = subject};
+    struct vigil vigil = {.cli = cli, .done = node_drained, .show = show_draining};
+    int64_t began = now_ms();
+    snprintf(subject, sizeof subject, "node/%s", node);
+    int r = keep_vigil(&vigil, &filter);
+    if (!r && !cli->json)
+        printf("%s: drained after %" PRId64 " ms\n", node, now_ms() - began);
     mf_crowd_free(&vigil.crowd);
     return r;
 }

@@ -12,6 +12,8 @@ int mf_wait_complete(struct mf_cli *cli, struct mf_str group, struct mf_uuid gro
 int mf_wait_group_gone(struct mf_cli *cli, const char *group, struct mf_uuid group_id, uint64_t from);
 /* Until the instance is gone. */
 int mf_wait_instance_gone(struct mf_cli *cli, struct mf_uuid id, uint64_t from);
+/* Until nothing is left on the node. */
+int mf_wait_node_drained(struct mf_cli *cli, const char *node, uint64_t from);
 /* All pages of a list of instances, each page given to `page`. 0 or an exit code; *ret_seq: what the first
  * page showed. */
 int mf_list_instances(struct mf_cli *cli, struct mf_str group,

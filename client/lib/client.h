@@ -26,6 +26,7 @@ struct mf_stream {
     bool asked, ended;
     mf_ms retry_ms; /* the queue was full: ask again then */
     char type[64], subject[256];
+    struct mf_uuid log_id; /* history of the cursor; zero until it is known */
     mayfly_stream_fn *notice;
     void *arg;
 };

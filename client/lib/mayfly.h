@@ -88,10 +88,12 @@ int mayfly_submit(struct mayfly *self, const struct mf_message *request, int64_t
                   mayfly_reply_fn *done, void *arg, struct mayfly_error *ret_error);
 
 struct mayfly_filter {
-    uint64_t from;       /* first seq wanted; 0 is the oldest retained */
-    const char *type;    /* only types that start with this; NULL for all */
-    const char *subject; /* only this subject and what is below it; NULL for all */
-    uint32_t credit;     /* rows under way at most; 0 is MAYFLY_CREDIT */
+    uint64_t from;         /* first seq wanted; 0 is the oldest retained */
+    const char *type;      /* only types that start with this; NULL for all */
+    const char *subject;   /* only this subject and what is below it; NULL for all */
+    uint32_t credit;       /* rows under way at most; 0 is MAYFLY_CREDIT */
+    struct mf_uuid log_id; /* history that `from` was told in (status-reply, events); zero: not known. If it
+                              is not the broker's, the stream ends with EXPIRED */
 };
 struct mayfly_notice { /* what a stream tells: a row, that it caught up, or why it ended */
     const struct mf_rec_event_row *row;

@@ -28,7 +28,8 @@ static void ask(struct mayfly *self, struct mf_stream *stream, mf_ms now)
                       .from = stream->cursor,
                       .type = mf_str(stream->type),
                       .subject = mf_str(stream->subject),
-                      .credit = stream->window}};
+                      .credit = stream->window,
+                      .log_id = stream->log_id}};
     stream->asked = !mf_bus_send(self->socket, (struct mf_str){0}, false, &message);
     stream->owed = 0;
     stream->retry_ms = now + FULL_RETRY_MS;
@@ -92,6 +93,7 @@ uint64_t mayfly_subscribe(struct mayfly *self, const struct mayfly_filter *filte
     mf_str_format(stream->subject, sizeof stream->subject, "%s", subject);
     stream->number = ++self->last_stream;
     stream->cursor = filter->from;
+    stream->log_id = filter->log_id;
     stream->window = filter->credit ? filter->credit : MAYFLY_CREDIT;
     stream->notice = notice;
     stream->arg = arg;
@@ -130,6 +132,7 @@ void mf_streams_rows(struct mayfly *self, const struct mf_msg_events *events)
     struct mf_stream *stream = find(self, events->stream);
     if (!stream || !stream->asked)
         return;
+    stream->log_id = events->log_id; /* should the store be restored meanwhile, the cursor is void */
     for (uint32_t i = 0; i < events->rows.n && !stream->ended; i++)
         tell_row(stream, &events->rows.items[i]);
     if (stream->ended)

@@ -3,60 +3,42 @@
  * Timers are lazy: a pulse moves no timer, a timer that fires finds out whether it is still due. So 10 000
  * nodes at 5 Hz cost a hash look-up and a MAC for each pulse, and a heap step for each node every few hundred
  * milliseconds. */
-#include "health.h"
+#include "health_state.h"
 
-#include "arena.h"
 #include "check.h"
-#include "ear.h"
-#include "heap.h"
-#include "map.h"
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { HEALTH_MAGIC = 0x6d666865 };
-
-struct counts { /* of datagrams, by what became of them */
-    uint64_t heard, malformed, unknown, stale, replayed, forged;
-};
-
-struct mf_health {
-    unsigned magic;
-    struct mf_health_config config;
-    mf_ms now;      /* of the last feed */
-    mf_ms promised; /* the deadline that was given out after it */
-    bool started, linked, welcomed;
-    mf_ms hello_ms, alive_ms; /* when each is due */
-    bool say_hello, say_alive;
-    struct mf_ear_limits limits;
-    uint64_t term;
-    struct mf_map *ears; /* by name */
-    struct mf_heap timers;
-    struct mf_ear *first_to_say, *last_to_say;
-    size_t n_known;
-    struct counts counts;
-    mf_ms pardoned_ms;     /* lateness in all, for the operator */
-    struct mf_arena arena; /* of what poll handed out since the last feed */
-};
+enum { SAID_SOON = 3 /* times, before it is said again at a slower pace */ };
 
 void mf_health_config_default(struct mf_health_config *ret_config)
 {
     *ret_config = (struct mf_health_config){
-        .tick_ms = 10, .late_ms = 50, .hello_ms = 500, .alive_ms = 500, .verdict_resend_ms = 300};
+        .tick_ms = 10,
+        .late_ms = 50,
+        .hello_ms = 500,
+        .alive_ms = 500,
+        .verdict_resend_ms = 300,
+        .verdict_slow_ms = 1000,
+        .probe = true,
+        .ask_ms = 100,
+        .ask_slow_ms = 500,
+    };
 }
 
 struct mf_health *mf_health_new(const struct mf_health_config *config)
 {
     MF_CHECK(config->pulse_address[0]);
     MF_CHECK(config->tick_ms > 0 && config->hello_ms > 0 && config->alive_ms > 0 &&
-             config->verdict_resend_ms > 0);
+             config->verdict_resend_ms > 0 && config->verdict_slow_ms > 0 && config->ask_ms > 0 &&
+             config->ask_slow_ms > 0);
     struct mf_health *self = calloc(1, sizeof(*self));
     MF_CHECK(self);
-    self->magic = HEALTH_MAGIC;
+    self->magic = MF_HEALTH_MAGIC;
     self->config = *config;
     self->promised = INT64_MAX;
     self->ears = mf_map_new();
+    mf_random_seed(&self->probes.random, config->seed);
     return self;
 }
 
@@ -64,12 +46,13 @@ void mf_health_destroy(struct mf_health **self)
 {
     if (!*self)
         return;
-    MF_MAGIC(*self, HEALTH_MAGIC);
+    MF_MAGIC(*self, MF_HEALTH_MAGIC);
     struct mf_ear *ear;
     for (size_t cursor = 0; mf_map_next((*self)->ears, &cursor, (void **)&ear);)
         free(ear);
     mf_map_destroy(&(*self)->ears);
     mf_heap_free(&(*self)->timers);
+    mf_probes_free(&(*self)->probes);
     mf_arena_free(&(*self)->arena);
     free(*self);
     *self = NULL;
@@ -110,13 +93,21 @@ static void forget_unsaid(struct mf_health *self)
     self->say_hello = self->say_alive = false;
 }
 
+mf_ms mf_health_due(const struct mf_health *self, const struct mf_ear *ear)
+{
+    mf_ms due = mf_ear_due(ear, &self->limits, self->now);
+    mf_ms ask = self->config.probe ? mf_ear_ask_at(ear, &self->limits) : MF_EAR_NEVER;
+    return ask < due ? ask : due;
+}
+
 /* After anything that may have changed an ear: say what it concluded, and set its timer if that must fire
  * earlier than it would. */
 static void attend(struct mf_health *self, struct mf_ear *ear)
 {
     if (ear->say_ms <= self->now)
         queue_ear(self, ear);
-    mf_ms due = mf_ear_due(ear, &self->limits);
+    mf_doubt_count(&self->doubt, ear);
+    mf_ms due = mf_health_due(self, ear);
     if (due == MF_EAR_NEVER)
         return;
     if (!ear->timer.place || due < ear->timer.when)
@@ -129,6 +120,7 @@ static void welcome(struct mf_health *self, const struct mf_msg_monitor_welcome 
 {
     struct mf_ear *ear;
     forget_unsaid(self);
+    mf_probes_forget(&self->probes);
     for (size_t cursor = 0; mf_map_next(self->ears, &cursor, (void **)&ear);) {
         mf_heap_unset(&self->timers, &ear->timer);
         if (!ear->known) { /* through a whole reign nobody spoke of it */
@@ -136,13 +128,16 @@ static void welcome(struct mf_health *self, const struct mf_msg_monitor_welcome 
             free(ear);
             continue;
         }
-        ear->known = false;
+        ear->known = ear->counted_open = ear->counted_heard = false;
     }
+    mf_doubt_begin(&self->doubt, (unsigned)message->doubt_percent);
     self->n_known = 0;
     self->term = message->term;
     self->limits = (struct mf_ear_limits){.pulse_ms = (mf_ms)message->pulse_ms,
                                           .silence_ms = (mf_ms)message->silence_ms,
-                                          .agent_grace_ms = (mf_ms)message->agent_grace_ms};
+                                          .agent_grace_ms = (mf_ms)message->agent_grace_ms,
+                                          .ask_ms = self->config.ask_ms,
+                                          .ask_slow_ms = self->config.ask_slow_ms};
     self->welcomed = true;
     self->say_alive = true;
     self->alive_ms = self->now + self->config.alive_ms;
@@ -168,7 +163,10 @@ static void node_told(struct mf_health *self, const struct mf_msg_monitor_node *
     if (ear->known && ear->epoch == message->epoch) {
         mf_ear_told(ear, message, self->now);
     } else {
-        self->n_known += !ear->known;
+        if (!ear->known) {
+            self->n_known++;
+            mf_probes_add(&self->probes, ear);
+        }
         ear->known = true;
         mf_ear_begin(ear, message, self->now);
     }
@@ -222,10 +220,44 @@ static void link_changed(struct mf_health *self, bool up)
 
 /* -- from the nodes */
 
-static void pulse_heard(struct mf_health *self, const void *bytes, size_t len)
+/* One pulse more of a node that is heard anyway: its timer fires before anything that now may come. Not so
+ * after an echo, which had put a death off for longer than a pulse does. */
+static void pulse_heard(struct mf_health *self, struct mf_ear *ear, const struct mf_pulse *pulse,
+                        const void *bytes)
+{
+    if (pulse->counter <= ear->counter)
+        self->counts.replayed++;
+    else if (!mf_pulse_verify(bytes, ear->key))
+        self->counts.forged++;
+    else {
+        self->counts.heard++;
+        bool as_ever = ear->audible && ear->timer.place && ear->echo_ms == MF_EAR_LONG_AGO;
+        mf_ear_pulse(ear, &self->limits, pulse, self->now);
+        if (!as_ever || ear->say_ms != MF_EAR_NEVER || ear->dead_ms != MF_EAR_NEVER)
+            attend(self, ear);
+    }
+}
+
+/* Whoever brought it: it carries the nonce of a probe of ours and the MAC of the node itself. */
+static void echo_heard(struct mf_health *self, struct mf_ear *ear, const struct mf_pulse *echo,
+                       const void *bytes)
+{
+    mf_ms sent_ms;
+    if (!mf_pulse_verify(bytes, ear->key))
+        self->counts.forged++;
+    else if (!mf_inquiry_answered(&ear->inquiry, echo->nonce, &sent_ms))
+        self->counts.unasked++;
+    else {
+        self->probes.answered++;
+        mf_ear_echo(ear, echo, sent_ms, self->now);
+        attend(self, ear);
+    }
+}
+
+static void datagram_came(struct mf_health *self, const void *bytes, size_t len)
 {
     struct mf_pulse pulse;
-    if (mf_pulse_peek(bytes, len, &pulse) < 0 || pulse.kind != MF_PULSE_BEAT) {
+    if (mf_pulse_peek(bytes, len, &pulse) < 0 || pulse.kind == MF_PULSE_PROBE) {
         self->counts.malformed++;
         return;
     }
@@ -234,21 +266,16 @@ static void pulse_heard(struct mf_health *self, const void *bytes, size_t len)
         self->counts.unknown++;
     else if (pulse.epoch != ear->epoch)
         self->counts.stale++;
-    else if (pulse.counter <= ear->counter)
-        self->counts.replayed++;
-    else if (!mf_pulse_verify(bytes, ear->key))
-        self->counts.forged++;
-    else {
-        self->counts.heard++;
-        mf_ear_pulse(ear, &self->limits, &pulse, self->now);
-        attend(self, ear);
-    }
+    else if (pulse.kind == MF_PULSE_BEAT)
+        pulse_heard(self, ear, &pulse, bytes);
+    else
+        echo_heard(self, ear, &pulse, bytes);
 }
 
 /* -- time */
 
 /* A loop that was held up did not listen: nobody may be blamed for what it did not hear. The pause counts as
- * heard time. */
+ * heard time; after a long one the monitor first listens for a while. */
 static void pardon_lateness(struct mf_health *self, mf_ms now)
 {
     if (self->promised == INT64_MAX || now - self->promised <= self->config.late_ms)
@@ -258,6 +285,44 @@ static void pardon_lateness(struct mf_health *self, mf_ms now)
     for (size_t cursor = 0; mf_map_next(self->ears, &cursor, (void **)&ear);)
         mf_ear_pardon(ear, lateness);
     self->pardoned_ms += lateness;
+    if (self->welcomed)
+        mf_doubt_late(&self->doubt, lateness, now + MF_EAR_QUIET_INTERVALS * self->limits.pulse_ms);
+}
+
+/* Trust is back: who was not heard meanwhile has a whole grace, for it may have been our fault. */
+static void end_doubt(struct mf_health *self)
+{
+    struct mf_ear *ear;
+    for (size_t cursor = 0; mf_map_next(self->ears, &cursor, (void **)&ear);) {
+        if (!ear->known)
+            continue;
+        if (!ear->audible)
+            ear->grace_ms = self->now;
+        if (ear->verdict == MF_VERDICT_SUSPECT || ear->verdict == MF_VERDICT_FAILED)
+            ear->say_ms = self->now; /* in doubt, our words did not count */
+        attend(self, ear);
+    }
+}
+
+static void look_at_doubt(struct mf_health *self)
+{
+    if (!mf_doubt_look(&self->doubt, self->now))
+        return;
+    self->limits.doubting = self->doubt.is_doubting;
+    self->say_alive = true;
+    if (!self->limits.doubting)
+        end_doubt(self);
+}
+
+static void fire(struct mf_health *self, struct mf_ear *ear)
+{
+    mf_ear_listen(ear, &self->limits, self->now);
+    mf_doubt_count(&self->doubt, ear);
+    look_at_doubt(self);
+    mf_ear_judge(ear, &self->limits, self->now);
+    if (self->config.probe)
+        mf_probes_attend(&self->probes, ear, &self->limits, self->now);
+    attend(self, ear);
 }
 
 static void fire_timers(struct mf_health *self)
@@ -265,8 +330,11 @@ static void fire_timers(struct mf_health *self)
     struct mf_timer *timer;
     while ((timer = mf_heap_take(&self->timers, self->now))) {
         struct mf_ear *ear = (struct mf_ear *)timer;
-        mf_ear_judge(ear, &self->limits, self->now);
-        attend(self, ear);
+        mf_ms calm = mf_ear_calm_until(ear, &self->limits);
+        if (calm > self->now) /* it pulsed meanwhile */
+            mf_heap_set(&self->timers, timer, calm);
+        else
+            fire(self, ear);
     }
 }
 
@@ -276,6 +344,7 @@ static void tick(struct mf_health *self)
         begin_hello(self);
     if (!self->welcomed)
         return;
+    look_at_doubt(self);
     fire_timers(self);
     if (self->alive_ms <= self->now) {
         self->say_alive = true;
@@ -287,7 +356,7 @@ static void tick(struct mf_health *self)
 
 void mf_health_feed(struct mf_health *self, mf_ms now, const struct mf_health_event *event)
 {
-    MF_MAGIC(self, HEALTH_MAGIC);
+    MF_MAGIC(self, MF_HEALTH_MAGIC);
     MF_CHECK(!self->started || now >= self->now);
     mf_arena_reset(&self->arena);
     pardon_lateness(self, now);
@@ -308,14 +377,14 @@ void mf_health_feed(struct mf_health *self, mf_ms now, const struct mf_health_ev
         message_told(self, event->message);
         break;
     case MF_HEALTH_PULSE:
-        pulse_heard(self, event->bytes, event->len);
+        datagram_came(self, event->bytes, event->len);
         break;
     }
 }
 
 mf_ms mf_health_deadline(const struct mf_health *self)
 {
-    MF_MAGIC(self, HEALTH_MAGIC);
+    MF_MAGIC(self, MF_HEALTH_MAGIC);
     return self->promised;
 }
 
@@ -345,18 +414,23 @@ static void make_verdict(const struct mf_health *self, const struct mf_ear *ear,
         .closed_ms = since(self->now, ear->closed_ms),
         .agent_dead_ms = since(self->now, ear->dead_ms),
     };
+    mf_inquiry_opinion(&ear->inquiry, &message->monitor_verdict.asked, &message->monitor_verdict.echoes);
 }
 
-/* Said, it is due to be said again unless the broker shows its effect already. */
+/* Said, it is due to be said again unless the broker shows its effect already. With several monitors the
+ * effect may never come: the word stands in the broker until it is taken back. */
 static bool poll_verdict(struct mf_health *self, struct mf_message *message)
 {
     struct mf_ear *ear;
     while ((ear = unqueue_ear(self))) {
         if (!ear->known || ear->verdict == MF_VERDICT_UNSET)
             continue;
+        if (self->limits.doubting && ear->verdict != MF_VERDICT_RECOVERED)
+            continue; /* said when the doubt is over */
         make_verdict(self, ear, message);
+        bool soon = ++ear->said < SAID_SOON;
         if (!mf_ear_is_settled(ear))
-            ear->say_ms = self->now + self->config.verdict_resend_ms;
+            ear->say_ms = self->now + (soon ? self->config.verdict_resend_ms : self->config.verdict_slow_ms);
         attend(self, ear);
         return true;
     }
@@ -378,86 +452,33 @@ static bool poll_message(struct mf_health *self, struct mf_message *message)
         message->kind = MF_MSG_MONITOR_ALIVE;
         message->monitor_alive.nodes_heard = count_heard(self);
         message->monitor_alive.nodes_known = self->n_known;
+        message->monitor_alive.suspended = self->doubt.is_doubting;
+        if (self->doubt.is_doubting)
+            message->monitor_alive.reason = mf_str(self->doubt.reason);
         return true;
     }
     return false;
 }
 
-bool mf_health_poll(struct mf_health *self, struct mf_health_action *ret_action)
+static bool poll_datagram(struct mf_health *self, struct mf_health_action *ret_action)
 {
-    MF_MAGIC(self, HEALTH_MAGIC);
-    struct mf_message *message = mf_arena_alloc(&self->arena, sizeof(*message));
-    if (!poll_message(self, message))
+    if (!self->probes.first)
         return false;
-    *ret_action = (struct mf_health_action){.kind = MF_HEALTH_SEND, .message = message};
+    struct mf_probes_datagram *datagram = mf_arena_alloc(&self->arena, sizeof(*datagram));
+    mf_probes_poll(&self->probes, datagram);
+    *ret_action = (struct mf_health_action){.kind = MF_HEALTH_DATAGRAM,
+                                            .address = datagram->address,
+                                            .bytes = datagram->bytes,
+                                            .len = datagram->len};
     return true;
 }
 
-/* -- looking in */
-
-void mf_health_check(const struct mf_health *self)
+bool mf_health_poll(struct mf_health *self, struct mf_health_action *ret_action)
 {
-    MF_MAGIC(self, HEALTH_MAGIC);
-    MF_CHECK(!self->welcomed || self->linked);
-    MF_CHECK(!self->first_to_say == !self->last_to_say);
-    size_t known = 0;
-    struct mf_ear *ear;
-    for (size_t cursor = 0; mf_map_next(self->ears, &cursor, (void **)&ear);) {
-        if (!ear->known)
-            continue;
-        known++;
-        MF_CHECK(ear->state < MF_EAR_STATES && ear->epoch > 0);
-        MF_CHECK(ear->heard_ms <= self->now);
-        MF_CHECK(ear->closed_ms == MF_EAR_NEVER || ear->closed_ms <= self->now);
-        MF_CHECK(!self->welcomed || mf_ear_due(ear, &self->limits) == MF_EAR_NEVER || ear->timer.place);
-        MF_CHECK(!ear->timer.place || !self->welcomed || ear->timer.when <= mf_ear_due(ear, &self->limits) ||
-                 mf_ear_due(ear, &self->limits) == MF_EAR_NEVER);
-    }
-    MF_CHECK(known == self->n_known);
-}
-
-static void print(struct mf_buf *buf, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static void print(struct mf_buf *buf, const char *format, ...)
-{
-    char line[512];
-    va_list args;
-    va_start(args, format);
-    int n = vsnprintf(line, sizeof(line), format, args);
-    va_end(args);
-    if (n > 0)
-        mf_buf_append(buf, line, (size_t)n < sizeof(line) ? (size_t)n : sizeof(line) - 1);
-}
-
-static void print_since(struct mf_buf *buf, const char *what, mf_ms now, mf_ms then)
-{
-    if (then != MF_EAR_NEVER)
-        print(buf, " %s=%lld", what, (long long)(now - then));
-}
-
-void mf_health_describe(const struct mf_health *self, struct mf_buf *buf)
-{
-    const struct counts *c = &self->counts;
-    print(
-        buf, "monitor %s: %s term %llu, pulse %lld silence %lld grace %lld ms, %zu nodes, pardoned %lld ms\n",
-        self->config.name,
-        self->welcomed ? "welcomed,"
-        : self->linked ? "not welcomed,"
-                       : "no link,",
-        (unsigned long long)self->term, (long long)self->limits.pulse_ms, (long long)self->limits.silence_ms,
-        (long long)self->limits.agent_grace_ms, self->n_known, (long long)self->pardoned_ms);
-    print(buf, "datagrams: heard %llu malformed %llu unknown %llu stale %llu replayed %llu forged %llu\n",
-          (unsigned long long)c->heard, (unsigned long long)c->malformed, (unsigned long long)c->unknown,
-          (unsigned long long)c->stale, (unsigned long long)c->replayed, (unsigned long long)c->forged);
-    struct mf_ear *ear;
-    for (size_t cursor = 0; mf_map_next(self->ears, &cursor, (void **)&ear);) {
-        if (!ear->known)
-            continue;
-        print(buf, "node %s epoch %llu %s, told %s, %s", ear->name, (unsigned long long)ear->epoch,
-              mf_ear_state_word(ear->state), mf_node_state_word(ear->told),
-              ear->heard ? "heard" : "not heard");
-        print_since(buf, "silent_ms", self->now, ear->heard_ms);
-        print_since(buf, "closed_ms", self->now, ear->closed_ms);
-        print_since(buf, "agent_dead_ms", self->now, ear->dead_ms);
-        print(buf, "\n");
-    }
+    MF_MAGIC(self, MF_HEALTH_MAGIC);
+    struct mf_message *message = mf_arena_alloc(&self->arena, sizeof(*message));
+    if (!poll_message(self, message))
+        return poll_datagram(self, ret_action);
+    *ret_action = (struct mf_health_action){.kind = MF_HEALTH_SEND, .message = message};
+    return true;
 }

@@ -4,8 +4,10 @@
  * Rules (default: pulse 200 ms, silence 1200 ms, grace 30 s): a node whose connection is closed (the broker
  * says so) and that has not pulsed for 3 intervals is failed; one that is silent alone is suspect at 3
  * intervals and failed at silence_ms; one whose pulses say "agent dead" for longer than the grace is failed.
- * A verdict names an epoch. Every node gets a fresh full grace after monitor-welcome (a broker or a link came
- * back) and whenever this monitor's own loop was late: lateness is counted as heard time. */
+ * Once two pulses are missing a node is probed, directly and through peers: whoever answers is not dead, and
+ * stays suspect. A monitor that hears too few of the nodes whose connection is open doubts itself and judges
+ * nobody. A verdict names an epoch. Every node gets a fresh full grace after monitor-welcome (a broker or a
+ * link came back); this monitor's own lateness is counted as heard time. docs/DETECTION.md has every case. */
 #ifndef MF_HEALTH_H
 #define MF_HEALTH_H
 
@@ -22,6 +24,11 @@ struct mf_health_config {
     mf_ms hello_ms;          /* monitor-hello is sent again until welcomed; default 500 */
     mf_ms alive_ms;          /* monitor-alive interval; default 500 */
     mf_ms verdict_resend_ms; /* a verdict is sent again until monitor-node shows its effect; default 300 */
+    mf_ms verdict_slow_ms;   /* the same, after it was said 3 times; default 1000 */
+    bool probe;              /* ask for second opinions; default true */
+    mf_ms ask_ms;            /* between two rounds of probes while nothing is known; default 100 */
+    mf_ms ask_slow_ms;       /* and once it is; default 500 */
+    uint64_t seed;           /* of the choice of peers and of nonces; another at every start */
 };
 void mf_health_config_default(struct mf_health_config *ret_config);
 
@@ -30,7 +37,7 @@ enum mf_health_event_kind {
     MF_HEALTH_LINK_UP, /* the connection to the broker is up (again) */
     MF_HEALTH_LINK_DOWN,
     MF_HEALTH_MESSAGE, /* from the broker: monitor-welcome, monitor-node, error */
-    MF_HEALTH_PULSE    /* bytes, len: a datagram as it came, unverified */
+    MF_HEALTH_PULSE    /* bytes, len: a datagram as it came, unverified: a pulse or an echo */
 };
 struct mf_health_event {
     enum mf_health_event_kind kind;
@@ -38,10 +45,16 @@ struct mf_health_event {
     const void *bytes;
     size_t len;
 };
-enum mf_health_action_kind { MF_HEALTH_SEND /* message, to the broker */ };
+enum mf_health_action_kind {
+    MF_HEALTH_SEND,    /* message, to the broker */
+    MF_HEALTH_DATAGRAM /* address, bytes, len: from the socket that pulses come in by, so that answers do */
+};
 struct mf_health_action {
     enum mf_health_action_kind kind;
     const struct mf_message *message;
+    const char *address; /* HOST:PORT, numeric (protocol/address.h) */
+    const void *bytes;
+    size_t len;
 };
 
 struct mf_health *mf_health_new(const struct mf_health_config *config);

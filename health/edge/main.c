@@ -4,12 +4,13 @@
 #include "monitor.h"
 #include "program.h"
 #include <errno.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <string.h>
 
 struct settings {
     char *broker, *key, *name, *pulse_bind, *pulse_advertise, *pid_file;
-    bool verbose;
+    bool probe, verbose;
 };
 
 #define AT(field) offsetof(struct settings, field)
@@ -24,6 +25,8 @@ static const struct mf_setting table[] = {
      "where pulses come in, UDP HOST:PORT; port 0 takes any"},
     {"pulse-advertise", MF_SET_STRING, AT(pulse_advertise), 0, 100, NULL, false,
      "where keepers send them, if that is another HOST:PORT"},
+    {"probe", MF_SET_BOOL, AT(probe), 0, 0, "true", false,
+     "ask for second opinions: probe quiet nodes, directly and through their peers"},
     {"pid-file", MF_SET_STRING, AT(pid_file), 0, 4095, NULL, false, "file for the process id"},
     {"verbose", MF_SET_BOOL, AT(verbose), 0, 0, "false", false, "log more"},
 };
@@ -65,6 +68,8 @@ static int open_monitor(const struct settings *settings, int signals, char error
         return r;
     mf_log_open("mayfly-health", key.name, settings->verbose ? MF_LOG_DEBUG : MF_LOG_INFO);
     mf_health_config_default(&config);
+    config.probe = settings->probe;
+    randombytes_buf(&config.seed, sizeof(config.seed));
     mf_str_format(config.name, sizeof(config.name), "%s", key.name);
     r = mf_pidfile(settings->pid_file, error);
     if (r == 0)

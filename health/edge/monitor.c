@@ -29,8 +29,10 @@ struct mf_monitor {
     struct mf_arena arena;
     char broker[256];
     uint32_t dropped;
-    mf_ms retry_ms; /* when to try again after a refusal; 0: none */
-    mf_ms warn_ms;  /* when to say that nobody answers, unless somebody does */
+    uint64_t unsent;
+    mf_ms unsent_ms; /* when it may be said again that probes cannot be sent */
+    mf_ms retry_ms;  /* when to try again after a refusal; 0: none */
+    mf_ms warn_ms;   /* when to say that nobody answers, unless somebody does */
     bool ready, stop, refused, linked;
 };
 
@@ -236,17 +238,35 @@ static void log_verdict(const struct mf_msg_monitor_verdict *v)
            (unsigned long long)v->agent_dead_ms);
 }
 
+/* A host that no route leads to says so at every probe. */
+static void warn_unsent(struct mf_monitor *self)
+{
+    uint64_t unsent = mf_pulse_socket_unsent(self->pulses);
+    if (unsent == self->unsent || mf_now() < self->unsent_ms)
+        return;
+    mf_log(MF_LOG_WARNING,
+           "probes cannot be sent; do the nodes' probe addresses fit --pulse-bind, and is there a route?",
+           "unsent=%llu", (unsigned long long)(unsent - self->unsent));
+    self->unsent = unsent;
+    self->unsent_ms = mf_now() + WARN_MS;
+}
+
 /* What does not fit stays in the core. */
 static void send_all(struct mf_monitor *self)
 {
     struct mf_health_action action;
     while (can_send(self) && mf_health_poll(self->core, &action)) {
+        if (action.kind == MF_HEALTH_DATAGRAM) {
+            mf_pulse_socket_send(self->pulses, action.address, action.bytes, action.len);
+            continue;
+        }
         if (action.message->kind == MF_MSG_MONITOR_VERDICT)
             log_verdict(&action.message->monitor_verdict);
         int r = mf_bus_send(self->socket, (struct mf_str){0}, false, action.message);
         if (r < 0)
             mf_log(MF_LOG_WARNING, "a message could not be sent", "error=\"%s\"", strerror(-r));
     }
+    warn_unsent(self);
 }
 
 int mf_monitor_run(struct mf_monitor *self)

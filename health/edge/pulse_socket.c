@@ -2,6 +2,7 @@
  * hundred), and the kernel's own count of what it had to drop. */
 #include "pulse_socket.h"
 
+#include "address.h"
 #include "files.h"
 #include "message.h"
 #include "pulse.h"
@@ -17,8 +18,9 @@
 enum { DATAGRAM_MAX = MF_PULSE_SIZE + 8 /* so that a longer one is seen to be longer */ };
 
 struct mf_pulse_socket {
-    int fd;
+    int fd, family;
     uint32_t dropped;
+    uint64_t unsent;
     struct mmsghdr headers[MF_PULSE_SOCKET_BATCH];
     struct iovec vectors[MF_PULSE_SOCKET_BATCH];
     uint8_t bytes[MF_PULSE_SOCKET_BATCH][DATAGRAM_MAX];
@@ -145,7 +147,9 @@ static struct mf_pulse_socket *make(int fd)
     struct mf_pulse_socket *self = calloc(1, sizeof(*self));
     if (!self)
         return NULL;
+    socklen_t size = sizeof(self->family);
     self->fd = fd;
+    getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &self->family, &size);
     for (size_t i = 0; i < MF_PULSE_SOCKET_BATCH; i++) {
         self->vectors[i] = (struct iovec){self->bytes[i], DATAGRAM_MAX};
         self->headers[i].msg_hdr =
@@ -208,6 +212,38 @@ const void *mf_pulse_socket_bytes(const struct mf_pulse_socket *self, size_t i, 
 {
     *ret_len = self->headers[i].msg_len;
     return self->bytes[i];
+}
+
+/* Into the form that this socket takes; 0 if it reaches no such host. */
+static socklen_t socket_address(int family, const struct mf_address *address,
+                                struct sockaddr_storage *ret_address)
+{
+    struct sockaddr_in6 in6 = {.sin6_family = AF_INET6, .sin6_port = htons(address->port)};
+    struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons(address->port)};
+    memcpy(&in6.sin6_addr, address->host, sizeof(in6.sin6_addr));
+    memcpy(&in.sin_addr, address->host + 12, sizeof(in.sin_addr));
+    if (family == AF_INET6)
+        memcpy(ret_address, &in6, sizeof(in6));
+    else if (IN6_IS_ADDR_V4MAPPED(&in6.sin6_addr))
+        memcpy(ret_address, &in, sizeof(in));
+    else
+        return 0;
+    return family == AF_INET6 ? sizeof(in6) : sizeof(in);
+}
+
+void mf_pulse_socket_send(struct mf_pulse_socket *self, const char *text, const void *bytes, size_t len)
+{
+    struct mf_address address;
+    struct sockaddr_storage to;
+    socklen_t size = mf_address_parse(text, &address) == 0 ? socket_address(self->family, &address, &to) : 0;
+    if (size == 0 ||
+        sendto(self->fd, bytes, len, MSG_DONTWAIT | MSG_NOSIGNAL, (struct sockaddr *)&to, size) < 0)
+        self->unsent++;
+}
+
+uint64_t mf_pulse_socket_unsent(const struct mf_pulse_socket *self)
+{
+    return self->unsent;
 }
 
 uint32_t mf_pulse_socket_dropped(const struct mf_pulse_socket *self)

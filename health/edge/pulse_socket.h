@@ -1,4 +1,4 @@
-/* pulse_socket.h - the datagram socket that pulses come in by. */
+/* pulse_socket.h - the datagram socket that pulses come in by, and that nodes are probed from. */
 #ifndef MF_PULSE_SOCKET_H
 #define MF_PULSE_SOCKET_H
 
@@ -22,6 +22,9 @@ int mf_pulse_socket_fd(const struct mf_pulse_socket *self);
 size_t mf_pulse_socket_read(struct mf_pulse_socket *self);
 /* Datagram i of the last read. */
 const void *mf_pulse_socket_bytes(const struct mf_pulse_socket *self, size_t i, size_t *ret_len);
+/* A datagram to HOST:PORT, numeric. What cannot be sent is counted and forgotten: nothing waits for it. */
+void mf_pulse_socket_send(struct mf_pulse_socket *self, const char *address, const void *bytes, size_t len);
+uint64_t mf_pulse_socket_unsent(const struct mf_pulse_socket *self);
 /* How many the kernel has dropped since the socket was opened, because nobody read in time. */
 uint32_t mf_pulse_socket_dropped(const struct mf_pulse_socket *self);
 

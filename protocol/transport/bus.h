@@ -1,12 +1,13 @@
-/* bus.h - ZeroMQ sockets as Mayfly uses them: CURVE always, heartbeats always, ROUTER mandatory always,
- * high-water marks set, messages of two frames ("MF1 wire-name", body). Nothing here thinks. */
+/* bus.h - ZeroMQ sockets as Mayfly uses them: CURVE always, heartbeats always (sent by whoever connects),
+ * ROUTER mandatory always, high-water marks set, messages of two frames ("MF1 wire-name", body). Nothing here
+ * thinks. */
 #ifndef MF_BUS_H
 #define MF_BUS_H
 
 #include "keys.h"
 #include "message.h"
 
-enum { MF_BUS_HWM = 20000, MF_BUS_HEARTBEAT_MS = 1000, MF_BUS_HEARTBEAT_TIMEOUT_MS = 4000 };
+enum { MF_BUS_HWM = 20000, MF_BUS_HEARTBEAT_MS = 2000, MF_BUS_HEARTBEAT_TIMEOUT_MS = 4000 };
 
 /* A server socket (ZMQ_ROUTER or ZMQ_XPUB) bound with CURVE; refused unless the context has its authenticator
  * (mf_zap_start); endpoint may say port *, and ret_endpoint (256 bytes) tells the real one. */

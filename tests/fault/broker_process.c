@@ -111,7 +111,8 @@ void broker_start(struct broker_process *self, const char *const extra[])
     close(pipes[0]);
 }
 
-int broker_try(struct broker_process *self, const char *state, char *ret_stderr, size_t size)
+int broker_try(struct broker_process *self, const char *state, const char *const extra[], char *ret_stderr,
+               size_t size)
 {
     int pipes[2], status;
     size_t len = 0;
@@ -123,7 +124,7 @@ int broker_try(struct broker_process *self, const char *state, char *ret_stderr,
     if (pid == 0) {
         close(pipes[0]);
         dup2(pipes[1], STDERR_FILENO);
-        exec_broker(self, state, NULL);
+        exec_broker(self, state, extra);
     }
     close(pipes[1]);
     while (len < size - 1 && (n = read(pipes[0], ret_stderr + len, size - 1 - len)) > 0)

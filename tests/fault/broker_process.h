@@ -20,7 +20,7 @@ void broker_make(
 void broker_start(
     struct broker_process *self,
     const char *const extra[]); /* returns when it is ready; extra flags, NULL-terminated or NULL */
-int broker_try(struct broker_process *self, const char *state, char *ret_stderr,
+int broker_try(struct broker_process *self, const char *state, const char *const extra[], char *ret_stderr,
                size_t size);                              /* one that is to fail: its exit code */
 int broker_stop(struct broker_process *self, int signal); /* its wait status */
 void broker_remove(struct broker_process *self);

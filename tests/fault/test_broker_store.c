@@ -94,6 +94,7 @@ static void limit_files(rlim_t bytes)
 static void a_full_disk_is_said_and_survived(void **state)
 {
     struct answers answers = {0};
+    struct mf_msg_status_reply full;
     zmq_pollitem_t item;
     uint64_t rows;
 
@@ -107,7 +108,10 @@ static void a_full_disk_is_said_and_survived(void **state)
             take_answer(&answers);
     }
     assert_true(answers.accepted + answers.refused <
-                answers.sent); /* those that were under way are not answered yet */
+                answers.sent);      /* those that were under way are not answered yet */
+    full = talk_ask_status(&alice); /* behind those it would wait as long as they do */
+    assert_true(full.full && full.uncommitted > 0);
+    assert_true(full.seq >= answers.accepted);
     limit_files(RLIM_INFINITY);
     while (answers.accepted + answers.refused < answers.sent)
         take_answer(&answers);
@@ -115,6 +119,8 @@ static void a_full_disk_is_said_and_survived(void **state)
     rows = answers.accepted;
     take_answer(&answers);
     assert_int_equal(answers.accepted, rows + 1);
+    full = talk_ask_status(&alice);
+    assert_false(full.full);
     talk_restart();
     rows = talk_ask_status(&op).seq;
     assert_true(rows >= 2 * (uint64_t)answers.accepted);
@@ -125,7 +131,7 @@ static void two_brokers_on_one_store(void **state)
     char text[4096];
 
     talk_start(NULL);
-    assert_int_equal(broker_try(&broker, broker.state, text, sizeof(text)), 1);
+    assert_int_equal(broker_try(&broker, broker.state, NULL, text, sizeof(text)), 1);
     assert_non_null(strstr(text, "in use by another broker"));
     talk_ask_status(&alice);
 }
@@ -143,12 +149,12 @@ static void a_store_it_must_not_touch(void **state)
         sqlite3_exec(db, "UPDATE events SET type = 'future.thing' WHERE seq = 2", NULL, NULL, NULL),
         SQLITE_OK);
     sqlite3_close(db);
-    assert_int_equal(broker_try(&broker, broker.state, text, sizeof(text)), 1);
+    assert_int_equal(broker_try(&broker, broker.state, NULL, text, sizeof(text)), 1);
     assert_non_null(strstr(text, "row 2 (future.thing)"));
     assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
     assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
     sqlite3_close(db);
-    assert_int_equal(broker_try(&broker, broker.state, text, sizeof(text)), 1);
+    assert_int_equal(broker_try(&broker, broker.state, NULL, text, sizeof(text)), 1);
     assert_non_null(strstr(text, "newer version"));
 }
 

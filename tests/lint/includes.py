@@ -13,7 +13,8 @@ ROOMS = {  # folder: folders whose headers it may include
     "broker/core": {"protocol"},
     "broker/edge": {"protocol", "protocol/transport", "broker/core", "broker/edge/store"},
     "broker/edge/store": {"protocol"},
-    "worker/keeper": {"protocol"},
+    "worker/keeper": {"protocol", "worker/keeper/lease"},
+    "worker/keeper/lease": {"protocol"},
     "worker/core": {"protocol"},
     "worker/driver": {"protocol"},
     "worker/edge": {"protocol", "protocol/transport", "worker/core", "worker/driver", "worker/keeper"},
@@ -22,7 +23,7 @@ ROOMS = {  # folder: folders whose headers it may include
     "client/lib": {"protocol", "protocol/transport"},
     "client/cli": {"protocol", "protocol/transport", "client/lib"},
 }
-CORES = {"broker/core", "worker/core", "health/core"}
+CORES = {"broker/core", "worker/core", "worker/keeper/lease", "health/core"}
 CORE_SYSTEM = {"stdbool.h", "stddef.h", "stdint.h", "inttypes.h", "string.h", "stdlib.h", "stdio.h", "errno.h", "limits.h", "stdarg.h", "sys/queue.h"}
 WORLD_CALLS = re.compile(r"\b(time|clock_gettime|gettimeofday|rand|random|getrandom|fopen|open|socket|pthread_create|getenv|usleep|sleep)\s*\(")
 COMMENT_OR_STRING = re.compile(r'"(\\.|[^"\\\n])*"|/\*.*?\*/|//[^\n]*', re.S)

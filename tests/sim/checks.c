@@ -1,11 +1,11 @@
 /* Invariants over the whole world: the log (what the broker said), the hypervisors (what is) and the clients
  * (what was promised). */
 #include "checks.h"
-#include "faults.h"
 #include "sim_broker.h"
 #include "sim_client.h"
 #include "sim_health.h"
 #include "sim_node.h"
+#include "weather.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -13,7 +13,6 @@ enum {
     SWEEP_MS = 250,
     COMMIT_BOUND_MS = 2000,  /* a slow commit and its successor */
     VERDICT_BOUND_MS = 8000, /* silence, the monitor's own grace after a welcome, its resends */
-    EMPTY_BOUND_MS = 10000,  /* the longest backoff with its jitter, and a slow commit */
     I7_BOUND_MS = 30000      /* ... has told what is not there: three rounds of its own listing */
 };
 
@@ -22,27 +21,17 @@ static mf_ms later(mf_ms a, mf_ms b)
     return a > b ? a : b;
 }
 
-static const struct mf_sim_node *node_named(const struct mf_sim_world *world, const char *name)
-{
-    for (uint32_t i = 0; i < world->options.nodes; i++)
-        if (strcmp(world->nodes[i]->name, name) == 0)
-            return world->nodes[i];
-    return NULL;
-}
-
 /* I5: what is destroyed, replaced or lost does not run on where it can be heard. */
 static void check_i5(struct mf_sim_world *world)
 {
     char name[200];
-    mf_ms bound = mf_sim_faults_destroy_bound(world->faults);
-    for (uint32_t n = 0; n < world->options.nodes; n++) {
+    mf_ms bound = mf_sim_weather_destroy_bound(world->weather);
+    for (uint32_t n = 0; n < world->n_nodes; n++) {
         const struct mf_sim_node *node = world->nodes[n];
         mf_ms hears = mf_sim_node_hears_since(node);
         for (size_t i = 0; hears >= 0 && i < node->hypervisor.n; i++) {
-            const struct mf_sim_instance *instance =
-                mf_map_get_uuid(world->model->instances, node->hypervisor.guests[i]->id);
-            if (!instance || instance->state == MF_INSTANCE_STATE_RUNNING ||
-                instance->state == MF_INSTANCE_STATE_PLACED)
+            const struct mf_sim_instance *instance = node->hypervisor.guests[i]->instance;
+            if (!instance || instance->forgotten || !mf_sim_must_end(instance->state))
                 continue;
             if (world->now - later(hears, instance->since) > bound + instance->grace_ms)
                 mf_sim_fail(world, "I5", "%s is %s and still runs on %s, which hears the broker since %lld",
@@ -55,13 +44,11 @@ static void check_i5(struct mf_sim_world *world)
 /* I7: no current instance is recorded on a node that does not have it. */
 static void check_i7(struct mf_sim_world *world)
 {
-    size_t cursor = 0;
     char name[200];
-    for (void *value; mf_map_next(world->model->instances, &cursor, &value);) {
-        const struct mf_sim_instance *instance = value;
+    for (const struct mf_sim_instance *instance = world->model->living; instance; instance = instance->next) {
         if (instance->state != MF_INSTANCE_STATE_RUNNING)
             continue;
-        const struct mf_sim_node *node = node_named(world, instance->node);
+        const struct mf_sim_node *node = instance->view->host;
         mf_ms hears = node ? mf_sim_node_hears_since(node) : -1;
         if (hears >= 0 && world->now - later(instance->ended, later(hears, instance->since)) > I7_BOUND_MS &&
             !mf_sim_hypervisor_find(&node->hypervisor, instance->id)) {
@@ -75,28 +62,45 @@ static void check_i7(struct mf_sim_world *world)
 /* I2: once the successor runs, what was lost must never run again. */
 static void check_i2(struct mf_sim_world *world)
 {
-    size_t cursor = 0;
     char name[200];
-    for (void *value; mf_map_next(world->model->instances, &cursor, &value);) {
-        const struct mf_sim_instance *instance = value, *current = instance->slot->current;
+    for (const struct mf_sim_instance *instance = world->model->living; instance; instance = instance->next) {
+        const struct mf_sim_instance *current = instance->slot->current;
         if (instance->state == MF_INSTANCE_STATE_LOST && current->state == MF_INSTANCE_STATE_RUNNING &&
-            mf_sim_broker_is_up(world->broker) &&
+            mf_sim_broker_is_up(world->broker) && !mf_sim_store_is_full(mf_sim_broker_store(world->broker)) &&
             world->now - later(current->since, mf_sim_broker_since(world->broker)) > COMMIT_BOUND_MS)
             mf_sim_fail(world, "I2", "%s is still lost and not a tombstone, while its successor runs",
                         mf_sim_instance_name(instance, name));
     }
 }
 
-/* I8, before faults are over: a node of which nothing is heard is failed in time. */
+/* Since when enough monitors hear the broker to agree on a verdict; -1 if they do not. */
+static mf_ms monitors_hear_since(const struct mf_sim_world *world)
+{
+    mf_ms since = -1;
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < world->n_monitors; i++) {
+        mf_ms hears = mf_sim_health_hears_since(world->monitors[i]);
+        n += hears >= 0;
+        since = later(since, hears);
+    }
+    return n > world->n_monitors / 2 ? since : -1;
+}
+
+/* I8, before faults are over: a node of which nothing is heard is failed in time, unless its verdict is held.
+ */
 static void check_i8_nodes(struct mf_sim_world *world)
 {
-    mf_ms hears = mf_sim_health_hears_since(world->health);
-    for (uint32_t i = 0; i < world->options.nodes; i++) {
-        struct mf_sim_node *node = world->nodes[i];
+    const struct mf_sim_model *model = world->model;
+    mf_ms hears = later(later(monitors_hear_since(world), model->thawed), model->doubted);
+    for (uint32_t i = 0; i < world->n_nodes; i++)
+        mf_sim_node_look(world->nodes[i]);
+    if (monitors_hear_since(world) < 0 || model->frozen || model->doubting ||
+        !mf_sim_broker_is_up(world->broker) || mf_sim_store_is_full(mf_sim_broker_store(world->broker)))
+        return;
+    for (uint32_t i = 0; i < world->n_nodes; i++) {
+        const struct mf_sim_node *node = world->nodes[i];
         const struct mf_sim_nodeview *view = mf_map_get_str(world->model->nodes, mf_str(node->name));
-        mf_sim_node_look(node);
-        if (!view || view->state == MF_NODE_STATE_FAILED || node->silent_since < 0 || hears < 0 ||
-            !mf_sim_broker_is_up(world->broker))
+        if (!view || view->state == MF_NODE_STATE_FAILED || !view->state || node->silent_since < 0)
             continue;
         mf_ms since = later(later(node->silent_since, hears), mf_sim_broker_since(world->broker));
         if (world->now - since > VERDICT_BOUND_MS)
@@ -105,31 +109,41 @@ static void check_i8_nodes(struct mf_sim_world *world)
     }
 }
 
-/* ... and an empty slot is filled in time, whatever its old node does: a replacement waits for nobody. */
+/* ... and an empty slot is filled in time, whatever its old node does: a replacement waits for nobody (of an
+ * at-most group it is there, and waits to be placed). */
+static void check_i8_slot(struct mf_sim_world *world, const struct mf_sim_group *group, uint64_t number)
+{
+    const struct mf_sim_slot *slot = mf_map_get_u64(group->slots, number);
+    if (!slot || !slot->current || mf_sim_is_current(slot->current))
+        return;
+    mf_ms since = later(later(slot->current->since, group->changed), mf_sim_broker_since(world->broker));
+    mf_ms bound =
+        COMMIT_BOUND_MS + 2 * mf_sim_weather_broker(world->weather)->backoff_max_ms; /* with its jitter */
+    if (group->policy == MF_POLICY_AT_MOST)
+        bound += mf_sim_weather_destroy_bound(world->weather);
+    if (world->now - since > bound)
+        mf_sim_fail(world, "I8", "slot %s/%llu is empty for %lld ms", group->name, (unsigned long long)number,
+                    (long long)(world->now - since));
+}
+
 static void check_i8_slots(struct mf_sim_world *world)
 {
     size_t cursor = 0;
-    if (!mf_sim_broker_is_up(world->broker))
+    if (!mf_sim_broker_is_up(world->broker) || mf_map_size(world->model->strangers) ||
+        mf_sim_store_is_full(mf_sim_broker_store(world->broker)))
         return;
     for (void *value; mf_map_next(world->model->groups, &cursor, &value);) {
         const struct mf_sim_group *group = value;
-        for (uint64_t i = 0; group->state == MF_GROUP_STATE_ACTIVE && i < group->desired; i++) {
-            const struct mf_sim_slot *slot = mf_map_get_u64(group->slots, i);
-            if (!slot || !slot->current || mf_sim_is_current(slot->current))
-                continue;
-            mf_ms since =
-                later(later(slot->current->since, group->changed), mf_sim_broker_since(world->broker));
-            if (world->now - since > EMPTY_BOUND_MS)
-                mf_sim_fail(world, "I8", "slot %s/%llu is empty for %lld ms", group->name,
-                            (unsigned long long)i, (long long)(world->now - since));
-        }
+        for (uint64_t i = 0; group->state == MF_GROUP_STATE_ACTIVE && i < group->desired; i++)
+            if (!group->crashes && !group->bad)
+                check_i8_slot(world, group, i);
     }
 }
 
 static void sweep_fires(struct mf_sim_event *event)
 {
     struct mf_sim_model *model = MF_SIM_OWNER(event, struct mf_sim_model, sweep);
-    mf_sim_after(model->world, event, SWEEP_MS);
+    mf_sim_after(model->world, event, later(SWEEP_MS, model->world->look_ms));
     check_i5(model->world);
     check_i7(model->world);
     check_i2(model->world);
@@ -156,14 +170,20 @@ static bool not_well(char *ret_why, size_t size, const char *format, ...)
     return false;
 }
 
+/* A node that failed too often is kept from being ready for a while. */
+static bool is_delayed(const struct mf_sim_world *world, const struct mf_sim_nodeview *view)
+{
+    return view->state == MF_NODE_STATE_JOINING && view->delayed + 2000 > world->now;
+}
+
 static bool nodes_well(struct mf_sim_world *world, char *ret_why, size_t size)
 {
-    for (uint32_t i = 0; i < world->options.nodes; i++) {
+    for (uint32_t i = 0; i < world->n_nodes; i++) {
         const struct mf_sim_nodeview *view =
             mf_map_get_str(world->model->nodes, mf_str(world->nodes[i]->name));
-        if (!view || view->state != MF_NODE_STATE_READY)
+        if (!view || (view->state != MF_NODE_STATE_READY && !is_delayed(world, view)))
             return not_well(ret_why, size, "%s is %s", world->nodes[i]->name,
-                            view ? mf_node_state_word(view->state) : "unknown");
+                            view && view->state ? mf_node_state_word(view->state) : "unknown");
     }
     return true;
 }
@@ -171,7 +191,7 @@ static bool nodes_well(struct mf_sim_world *world, char *ret_why, size_t size)
 /* Would a guest of this size fit on any node, by what really is there? */
 static const char *where_it_fits(struct mf_sim_world *world, const struct mf_sim_group *group)
 {
-    for (uint32_t n = 0; n < world->options.nodes; n++) {
+    for (uint32_t n = 0; n < world->n_nodes; n++) {
         const struct mf_sim_hypervisor *hypervisor = &world->nodes[n]->hypervisor;
         const struct mf_sim_nodeview *view =
             mf_map_get_str(world->model->nodes, mf_str(world->nodes[n]->name));
@@ -183,6 +203,7 @@ static const char *where_it_fits(struct mf_sim_world *world, const struct mf_sim
         }
         if (used.vcpus <= hypervisor->capacity.vcpus && used.memory_mib <= hypervisor->capacity.memory_mib &&
             used.disk_mib <= hypervisor->capacity.disk_mib &&
+            (group->policy != MF_POLICY_AT_MOST || world->nodes[n]->fences) && !is_delayed(world, view) &&
             (!group->zone[0] || strcmp(group->zone, view->zone) == 0))
             return view->name;
     }
@@ -193,25 +214,26 @@ static bool instance_well(struct mf_sim_world *world, const struct mf_sim_instan
                           size_t size)
 {
     char name[200];
+    const char *node = instance->view ? instance->view->name : "no node";
     const char *room;
     mf_sim_instance_name(instance, name);
     bool wanted =
         instance->group->state == MF_GROUP_STATE_ACTIVE && instance->slot->number < instance->group->desired;
     if (!wanted || instance->slot->current != instance)
         return not_well(ret_why, size, "%s is left over, %s on %s", name,
-                        mf_instance_state_word(instance->state), instance->node);
+                        mf_instance_state_word(instance->state), node);
     switch (instance->state) {
     case MF_INSTANCE_STATE_RUNNING:
-        if (!mf_sim_hypervisor_find(&node_named(world, instance->node)->hypervisor, instance->id))
-            return not_well(ret_why, size, "%s is recorded on %s but is not there", name, instance->node);
+        if (!mf_sim_hypervisor_find(&instance->view->host->hypervisor, instance->id))
+            return not_well(ret_why, size, "%s is recorded on %s but is not there", name, node);
         return true;
-    case MF_INSTANCE_STATE_PENDING:
-        if ((room = where_it_fits(world, instance->group)))
+    case MF_INSTANCE_STATE_PENDING: /* its group's instances are alike: one look a time is enough */
+        if (instance->group->no_room != world->now && (room = where_it_fits(world, instance->group)))
             return not_well(ret_why, size, "%s is pending, but %s has room", name, room);
+        instance->group->no_room = world->now;
         return true;
     default:
-        return not_well(ret_why, size, "%s is %s on %s", name, mf_instance_state_word(instance->state),
-                        instance->node);
+        return not_well(ret_why, size, "%s is %s on %s", name, mf_instance_state_word(instance->state), node);
     }
 }
 
@@ -228,27 +250,22 @@ static bool groups_well(struct mf_sim_world *world, char *ret_why, size_t size)
                 return not_well(ret_why, size, "slot %s/%llu is empty", group->name, (unsigned long long)i);
         }
     }
-    cursor = 0;
-    for (void *value; mf_map_next(world->model->instances, &cursor, &value);) {
-        const struct mf_sim_instance *instance = value;
-        if (instance->state != MF_INSTANCE_STATE_GONE && !instance_well(world, instance, ret_why, size))
+    for (const struct mf_sim_instance *instance = world->model->living; instance; instance = instance->next)
+        if (!instance_well(world, instance, ret_why, size))
             return false;
-    }
     return true;
 }
 
-/* Every guest is someone's, and runs where the log says; strangers are reported and left alone. */
+/* Every guest of our name space is someone's, and runs where the log says; others' are left alone. */
 static bool guests_well(struct mf_sim_world *world, char *ret_why, size_t size)
 {
-    for (uint32_t n = 0; n < world->options.nodes; n++) {
+    for (uint32_t n = 0; n < world->n_nodes; n++) {
         const struct mf_sim_node *node = world->nodes[n];
         for (size_t i = 0; i < node->hypervisor.n; i++) {
             const struct mf_sim_guest *guest = node->hypervisor.guests[i];
-            const struct mf_sim_instance *instance = mf_map_get_uuid(world->model->instances, guest->id);
-            if (!guest->name[0] && !mf_map_get_uuid(world->model->strangers, guest->id))
-                return not_well(ret_why, size, "%s has a stranger that was not reported", node->name);
-            if (guest->name[0] && (!instance || instance->state != MF_INSTANCE_STATE_RUNNING ||
-                                   strcmp(instance->node, node->name) != 0))
+            const struct mf_sim_instance *instance = guest->instance;
+            if (guest->name[0] &&
+                (!instance || instance->state != MF_INSTANCE_STATE_RUNNING || instance->view->host != node))
                 return not_well(ret_why, size, "%s runs on %s and should not", guest->name, node->name);
         }
     }
@@ -257,7 +274,7 @@ static bool guests_well(struct mf_sim_world *world, char *ret_why, size_t size)
 
 static bool clients_well(struct mf_sim_world *world, char *ret_why, size_t size)
 {
-    for (uint32_t i = 0; i < world->options.clients; i++)
+    for (uint32_t i = 0; i < world->n_clients; i++)
         if (!mf_sim_client_is_well(world->clients[i], ret_why, size))
             return false;
     return true;
@@ -280,28 +297,27 @@ static void check_broker_view(struct mf_sim_world *world)
     size_t cursor = 0, seen = 0, alive = 0;
     while (mf_broker_next_instance(core, &cursor, &view)) {
         const struct mf_sim_instance *instance = mf_map_get_uuid(world->model->instances, view.id);
-        if (!instance || instance->state != view.state || !mf_str_is(view.node, instance->node) ||
+        const char *node = instance && instance->view ? instance->view->name : "";
+        if (!instance || instance->state != view.state || !mf_str_is(view.node, node) ||
             view.current != mf_sim_is_current(instance)) {
             mf_sim_fail(world, "I7", "the broker holds %s as %s on %.*s, its log says %s on %s",
                         instance ? mf_sim_instance_name(instance, name) : "an unknown instance",
                         mf_instance_state_word(view.state), (int)view.node.len,
                         view.node.len ? view.node.ptr : "",
-                        instance ? mf_instance_state_word(instance->state) : "nothing",
-                        instance ? instance->node : "");
+                        instance ? mf_instance_state_word(instance->state) : "nothing", node);
             return;
         }
         seen++;
     }
-    cursor = 0;
-    for (void *value; mf_map_next(world->model->instances, &cursor, &value);)
-        alive += ((struct mf_sim_instance *)value)->state != MF_INSTANCE_STATE_GONE;
+    for (const struct mf_sim_instance *instance = world->model->living; instance; instance = instance->next)
+        alive++;
     if (seen != alive)
         mf_sim_fail(world, "I7", "the broker holds %zu instances, its log has %zu", seen, alive);
 }
 
 void mf_sim_check_end(struct mf_sim_world *world)
 {
-    for (uint32_t i = 0; i < world->options.clients; i++)
+    for (uint32_t i = 0; i < world->n_clients; i++)
         mf_sim_client_check(world->clients[i]);
     check_broker_view(world);
     if (!world->failed)

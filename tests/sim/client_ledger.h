@@ -5,7 +5,7 @@
 #include "message.h"
 #include "world.h"
 
-enum { MF_SIM_GROUPS = 3 };
+enum { MF_SIM_GROUPS = 10 }; /* of one client, at most */
 
 enum mf_sim_answer { MF_SIM_UNANSWERED, MF_SIM_ACCEPTED, MF_SIM_REFUSED };
 struct mf_sim_entry { /* one request; its message owns its bytes */

@@ -4,14 +4,13 @@
  * stays away. */
 #include "net.h"
 #include "check.h"
-#include "faults.h"
 #include "map.h"
-#include "pulse.h"
-#include "sim_health.h"
+#include "weather.h"
 #include <stdlib.h>
 #include <string.h>
 
-enum { TO_BROKER, TO_DIALER, LANES }; /* also: which side, named by what it receives */
+/* A lane, and the side that reads it. */
+enum { TO_BROKER = MF_SIM_OUT, TO_DIALER = MF_SIM_IN, LANES = MF_SIM_WAYS };
 
 struct packet {
     struct packet *next;
@@ -30,12 +29,14 @@ struct mf_sim_conn {
     bool open[LANES]; /* the end that reads this lane believes in the connection */
     struct lane lanes[LANES];
     struct mf_sim_event heartbeat[LANES];
+    struct mf_sim_conn **of_path, *path_next, *next; /* on its path, or among the dead */
 };
 struct mf_sim_net {
     struct mf_sim_world *world;
     const struct mf_sim_listener *calls;
     void *owner;
-    struct mf_map *conns; /* by handle; all of them, until the world ends */
+    struct mf_map *conns;     /* by handle, while an end believes in it */
+    struct mf_sim_conn *dead; /* freed when nobody can be looking at them */
     uint64_t next_handle;
     bool broker_up, broker_frozen;
     struct mf_arena arena;
@@ -95,7 +96,7 @@ static bool reader_frozen(const struct mf_sim_conn *conn, int side)
 
 static bool stalled(const struct mf_sim_conn *conn, int side)
 {
-    return conn->link->path->cut || reader_frozen(conn, side);
+    return conn->link->path->cut[side] || reader_frozen(conn, side);
 }
 
 static void lane_arm(struct mf_sim_conn *conn, int side)
@@ -112,12 +113,32 @@ static struct packet *lane_push(struct mf_sim_conn *conn, int side)
     struct lane *lane = &conn->lanes[side];
     struct packet *packet = mf_sim_alloc(sizeof(*packet));
     const struct mf_sim_path *path = conn->link->path;
-    packet->due = world->now + path->delay + mf_sim_between(world, 0, path->jitter);
+    packet->due = path->clogged[side] > world->now ? path->clogged[side] : world->now;
+    packet->due += path->delay + mf_sim_between(world, 0, path->jitter);
     if (lane->last && packet->due < lane->last->due)
         packet->due = lane->last->due;
     *(lane->last ? &lane->last->next : &lane->first) = packet;
     lane->last = packet;
     return packet;
+}
+
+/* Nobody believes in it any more: no event of it is left, its memory waits until nobody can hold it. */
+static void bury(struct mf_sim_conn *conn)
+{
+    struct mf_sim_net *net = conn->net;
+    if (conn->open[TO_BROKER] || conn->open[TO_DIALER] || !mf_map_del_u64(net->conns, conn->handle))
+        return;
+    for (int side = 0; side < LANES; side++) {
+        lane_cut(net->world, &conn->lanes[side], 0);
+        mf_sim_cancel(net->world, &conn->lanes[side].event);
+        mf_sim_cancel(net->world, &conn->heartbeat[side]);
+    }
+    struct mf_sim_conn **at = conn->of_path;
+    while (*at != conn)
+        at = &(*at)->path_next;
+    *at = conn->path_next;
+    conn->next = net->dead;
+    net->dead = conn;
 }
 
 /* One side finds that the connection is over. */
@@ -130,6 +151,7 @@ static void side_ends(struct mf_sim_conn *conn, int side)
     lane_cut(net->world, &conn->lanes[side], 0);
     mf_sim_trace(net->world, side == TO_BROKER ? "broker" : conn->link->name, "connection %llu of %s ended",
                  (unsigned long long)conn->handle, conn->link->name);
+    bury(conn);
     if (side == TO_BROKER) {
         net->calls->gone(net->owner, conn->handle);
         return;
@@ -147,7 +169,7 @@ static void heartbeat_arm(struct mf_sim_conn *conn, int side)
 {
     struct mf_sim_world *world = conn->net->world;
     if (conn->open[side] && !mf_sim_is_set(&conn->heartbeat[side]))
-        mf_sim_after(world, &conn->heartbeat[side], mf_sim_faults_heartbeat(world->faults));
+        mf_sim_after(world, &conn->heartbeat[side], mf_sim_weather_heartbeat(world->weather));
 }
 
 /* Nothing was heard for long: is that still so? A stopped process notices only when it goes on. */
@@ -157,7 +179,7 @@ static void heartbeat_fires(struct mf_sim_conn *conn, int side)
         return;
     if (reader_frozen(conn, side))
         heartbeat_arm(conn, side);
-    else if (conn->link->path->cut || reader_frozen(conn, !side) || !conn->open[!side]) {
+    else if (conn->link->path->cut[side] || reader_frozen(conn, !side) || !conn->open[!side]) {
         int other = !side;
         side_ends(conn, side);
         if (conn->open[other]) {
@@ -222,7 +244,8 @@ static void lane_fires(struct mf_sim_conn *conn, int side)
     else
         arrive(conn, side, packet);
     packet_free(packet);
-    lane_arm(conn, side);
+    if (conn->open[side])
+        lane_arm(conn, side);
 }
 
 static void lane_broker(struct mf_sim_event *event)
@@ -243,8 +266,10 @@ static void side_closes(struct mf_sim_conn *conn, int side, bool silent)
     int other = !side;
     conn->open[side] = false;
     lane_cut(world, &conn->lanes[side], 0);
-    if (!conn->open[other])
+    if (!conn->open[other]) {
+        bury(conn);
         return;
+    }
     lane_cut(world, &conn->lanes[other],
              silent ? 0 : mf_sim_below(world, lane_length(&conn->lanes[other]) + 1));
     if (!silent)
@@ -265,8 +290,13 @@ static struct mf_sim_conn *conn_new(struct mf_sim_link *link)
 {
     struct mf_sim_net *net = link->world->net;
     struct mf_sim_conn *conn = mf_sim_alloc(sizeof(*conn));
-    *conn =
-        (struct mf_sim_conn){.net = net, .link = link, .handle = ++net->next_handle, .open = {true, true}};
+    *conn = (struct mf_sim_conn){.net = net,
+                                 .link = link,
+                                 .handle = ++net->next_handle,
+                                 .open = {true, true},
+                                 .of_path = &link->path->conns,
+                                 .path_next = link->path->conns};
+    link->path->conns = conn;
     conn->lanes[TO_BROKER].event.fire = lane_broker;
     conn->lanes[TO_DIALER].event.fire = lane_dialer;
     conn->heartbeat[TO_BROKER].fire = heartbeat_broker;
@@ -275,13 +305,23 @@ static struct mf_sim_conn *conn_new(struct mf_sim_link *link)
     return conn;
 }
 
+static void free_dead(struct mf_sim_net *net)
+{
+    for (struct mf_sim_conn *conn; (conn = net->dead);) {
+        net->dead = conn->next;
+        conn_free(conn);
+    }
+}
+
+/* An event of its own: nobody below is in the middle of a dead connection. */
 static void dial(struct mf_sim_event *event)
 {
     struct mf_sim_link *link = MF_SIM_OWNER(event, struct mf_sim_link, dial);
-    const struct mf_sim_net *net = link->world->net;
+    struct mf_sim_net *net = link->world->net;
+    free_dead(net);
     if (!link->wanted || link->conn)
         return;
-    if (link->frozen || link->path->cut || !net->broker_up || net->broker_frozen) {
+    if (link->frozen || mf_sim_path_is_cut(link->path) || !net->broker_up || net->broker_frozen) {
         mf_sim_after(link->world, &link->dial, mf_sim_between(link->world, 50, 250));
         return;
     }
@@ -308,6 +348,7 @@ void mf_sim_net_destroy(struct mf_sim_net **self)
     for (void *conn; mf_map_next(net->conns, &cursor, &conn);)
         conn_free(conn);
     mf_map_destroy(&net->conns);
+    free_dead(net);
     mf_arena_free(&net->arena);
     free(net);
 }
@@ -433,63 +474,30 @@ void mf_sim_net_close(struct mf_sim_net *self, uint64_t handle)
         side_closes(conn, TO_BROKER, false);
 }
 
-void mf_sim_path_cut(struct mf_sim_world *world, struct mf_sim_path *path, bool cut)
+/* -- paths */
+
+void mf_sim_path_cut(struct mf_sim_path *self, enum mf_sim_way way, bool cut)
 {
-    path->cut = cut;
-    size_t cursor = 0;
-    for (void *value; mf_map_next(world->net->conns, &cursor, &value);) {
-        struct mf_sim_conn *conn = value;
-        for (int side = 0; side < LANES && conn->link->path == path; side++) {
-            if (cut)
-                heartbeat_arm(conn, side);
-            else
-                lane_arm(conn, side);
-        }
+    self->cut[way] = cut;
+    for (struct mf_sim_conn *conn = self->conns; conn; conn = conn->path_next) {
+        if (cut)
+            heartbeat_arm(conn, (int)way);
+        else
+            lane_arm(conn, (int)way);
     }
 }
 
-/* -- datagrams */
-
-struct datagram {
-    struct mf_sim_event event;
-    struct mf_sim_world *world;
-    const struct mf_sim_path *path;
-    char address[101];
-    size_t len;
-    char bytes[MF_PULSE_SIZE];
-};
-
-static void datagram_drop(struct mf_sim_event *event)
+void mf_sim_path_clog(struct mf_sim_world *world, struct mf_sim_path *self, enum mf_sim_way way, mf_ms for_ms)
 {
-    free(MF_SIM_OWNER(event, struct datagram, event));
+    self->clogged[way] = world->now + for_ms;
 }
 
-static void datagram_fires(struct mf_sim_event *event)
+void mf_sim_path_heal(struct mf_sim_path *self)
 {
-    struct datagram *datagram = MF_SIM_OWNER(event, struct datagram, event);
-    if (!datagram->path->cut)
-        mf_sim_health_pulse(datagram->world->health, datagram->address, datagram->bytes, datagram->len);
-    free(datagram);
-}
-
-static void datagram_send(struct mf_sim_world *world, const struct mf_sim_path *path, const char *address,
-                          const void *bytes, size_t len)
-{
-    struct datagram *datagram = mf_sim_alloc(sizeof(*datagram));
-    MF_CHECK(len <= sizeof(datagram->bytes));
-    *datagram = (struct datagram){
-        .event = {.fire = datagram_fires, .drop = datagram_drop}, .world = world, .path = path, .len = len};
-    mf_str_format(datagram->address, sizeof(datagram->address), "%s", address);
-    memcpy(datagram->bytes, bytes, len);
-    mf_sim_after(world, &datagram->event, path->delay + mf_sim_between(world, 0, path->jitter));
-}
-
-void mf_sim_net_datagram(struct mf_sim_world *world, const struct mf_sim_path *path, const char *address,
-                         const void *bytes, size_t len)
-{
-    if (path->cut || mf_sim_chance(world, path->loss))
-        return;
-    datagram_send(world, path, address, bytes, len);
-    if (mf_sim_chance(world, path->twice))
-        datagram_send(world, path, address, bytes, len);
+    self->loss = self->twice = 0;
+    self->delay = self->jitter = 1;
+    for (int way = 0; way < MF_SIM_WAYS; way++) {
+        self->clogged[way] = 0;
+        mf_sim_path_cut(self, (enum mf_sim_way)way, false);
+    }
 }

@@ -7,15 +7,37 @@
 
 #include "world.h"
 
-/* One host's way to the broker's and the monitor's machine. */
-struct mf_sim_path {
-    bool cut;            /* nothing passes; what was sent on a connection waits, as TCP would resend it */
-    unsigned loss;       /* percent of datagrams */
-    unsigned twice;      /* percent of datagrams that come twice */
-    mf_ms delay, jitter; /* one way */
-};
-
+/* One host's way to another. OUT is from the host that owns it. */
+enum mf_sim_way { MF_SIM_OUT, MF_SIM_IN, MF_SIM_WAYS };
 struct mf_sim_conn;
+struct mf_sim_path {
+    bool cut[MF_SIM_WAYS]; /* nothing passes; what was sent on a connection waits, as TCP would resend it */
+    mf_ms clogged[MF_SIM_WAYS]; /* what is sent before this comes after it */
+    unsigned loss;              /* percent of datagrams */
+    unsigned twice;             /* percent of datagrams that come twice */
+    mf_ms delay, jitter;        /* one way */
+    struct mf_sim_conn *conns;  /* that go this way */
+};
+static inline bool mf_sim_path_is_cut(const struct mf_sim_path *self)
+{
+    return self->cut[MF_SIM_OUT] || self->cut[MF_SIM_IN];
+}
+void mf_sim_path_cut(struct mf_sim_path *self, enum mf_sim_way way, bool cut);
+void mf_sim_path_clog(struct mf_sim_world *world, struct mf_sim_path *self, enum mf_sim_way way,
+                      mf_ms for_ms);
+void mf_sim_path_heal(struct mf_sim_path *self); /* nothing is cut, clogged or lost any more */
+
+/* Who may be at the end of a datagram. */
+struct mf_sim_host {
+    bool monitor; /* else a node */
+    uint32_t index;
+};
+const char *mf_sim_host_address(struct mf_sim_host self, char text[32]);
+bool mf_sim_host_at(const struct mf_sim_world *world, const char *address, struct mf_sim_host *ret_host);
+/* From one host's socket to another's. */
+void mf_sim_net_datagram(struct mf_sim_world *world, struct mf_sim_host from, struct mf_sim_host to,
+                         const void *bytes, size_t len);
+
 struct mf_sim_link_calls {
     void (*up)(void *owner);
     void (*down)(void *owner);
@@ -64,10 +86,5 @@ void mf_sim_link_break(struct mf_sim_link *self); /* both ends notice, each at i
 /* From the broker to a connection; lost if it is gone. */
 void mf_sim_net_send(struct mf_sim_net *self, uint64_t handle, const struct mf_message *message);
 void mf_sim_net_close(struct mf_sim_net *self, uint64_t handle);
-
-void mf_sim_path_cut(struct mf_sim_world *world, struct mf_sim_path *path, bool cut);
-/* A pulse to the monitor of that address. */
-void mf_sim_net_datagram(struct mf_sim_world *world, const struct mf_sim_path *path, const char *address,
-                         const void *bytes, size_t len);
 
 #endif

@@ -1,14 +1,14 @@
 /* The agent's edge: the real worker core between the simulated network, the simulated hypervisor and the
  * keeper. */
-#include "faults.h"
 #include "sim_node.h"
+#include "weather.h"
 #include <stdio.h>
 
 enum { POLL_LIMIT = 200000 };
 
 static mf_ms core_now(const struct mf_sim_node *node)
 {
-    return node->world->now + node->clock_skew;
+    return mf_sim_clock_now(&node->clock, node->world);
 }
 
 static void carry_out(struct mf_sim_node *node, const struct mf_worker_action *action)
@@ -22,6 +22,11 @@ static void carry_out(struct mf_sim_node *node, const struct mf_worker_action *a
         mf_sim_link_close(&node->link, false);
         node->disturbed = node->world->now;
         mf_sim_link_open(&node->link);
+        break;
+    case MF_WORKER_LEASE_WANT:
+    case MF_WORKER_LEASE_OVER:
+    case MF_WORKER_LEASE_GRANT:
+        mf_sim_fencer_action(node, action);
         break;
     case MF_WORKER_SESSION:
         mf_sim_keeper_session(node, action);
@@ -40,12 +45,9 @@ static void pump(struct mf_sim_node *node)
         if (++n > POLL_LIMIT)
             mf_sim_fail(node->world, "poll", "the worker's core has no end of actions");
     }
-    mf_worker_check(node->core);
-    mf_ms deadline = mf_worker_deadline(node->core);
-    if (deadline == INT64_MAX)
-        mf_sim_cancel(node->world, &node->tick);
-    else
-        mf_sim_after(node->world, &node->tick, deadline - core_now(node) > 0 ? deadline - core_now(node) : 1);
+    if (mf_sim_look(node->world, &node->checked))
+        mf_worker_check(node->core);
+    mf_sim_clock_set(&node->clock, node->world, &node->tick, mf_worker_deadline(node->core));
 }
 
 void mf_sim_agent_feed(struct mf_sim_node *node, const struct mf_worker_event *event)
@@ -57,7 +59,7 @@ void mf_sim_agent_feed(struct mf_sim_node *node, const struct mf_worker_event *e
 static void tick_fires(struct mf_sim_event *event)
 {
     struct mf_sim_node *node = MF_SIM_OWNER(event, struct mf_sim_node, tick);
-    if (node->frozen)
+    if (mf_sim_node_agent_stopped(node))
         mf_sim_after(node->world, event, 20);
     else
         mf_sim_agent_feed(node, &(struct mf_worker_event){.kind = MF_WORKER_TICK});
@@ -86,6 +88,7 @@ static const struct mf_sim_link_calls calls = {link_up, link_down, link_message}
 
 static void configure(const struct mf_sim_node *node, struct mf_worker_config *ret_config)
 {
+    char address[32];
     mf_worker_config_default(ret_config);
     snprintf(ret_config->node, sizeof(ret_config->node), "%s", node->name);
     snprintf(ret_config->machine_id, sizeof(ret_config->machine_id), "%s", node->machine_id);
@@ -96,25 +99,33 @@ static void configure(const struct mf_sim_node *node, struct mf_worker_config *r
     ret_config->epoch = node->keeper.epoch;
     ret_config->term = node->keeper.term;
     ret_config->cluster_id = node->keeper.cluster_id;
-    mf_sim_faults_worker_config(node->world->faults, ret_config);
+    mf_sim_host_address((struct mf_sim_host){false, node->index}, address);
+    snprintf(ret_config->probe_address, sizeof(ret_config->probe_address), "%s", address);
+    ret_config->fences = node->fences;
+    mf_str_format(ret_config->fences_not, sizeof(ret_config->fences_not), "%s",
+                  node->fences ? "" : "the simulated keeper has no pidfds");
+    mf_sim_weather_worker_config(node->world->weather, ret_config);
 }
 
 void mf_sim_agent_start(struct mf_sim_node *node)
 {
     struct mf_worker_config config;
-    static char zone_value[3][4] = {"a", "b", "c"};
-    struct mf_label zone = {mf_str("zone"), mf_str(zone_value[node->index % 3])};
+    static const char *const zones[] = {"a", "b", "c"};
+    char rack[16];
+    snprintf(rack, sizeof(rack), "r%u", node->index % mf_sim_weather_racks(node->world->weather));
+    struct mf_label labels[] = {{mf_str("rack"), mf_str(rack)},
+                                {mf_str("zone"), mf_str(zones[node->index % 3])}};
     if (node->core)
         return;
     configure(node, &config);
-    config.labels = (struct mf_labels){&zone, 1};
+    config.labels = (struct mf_labels){labels, 2};
     mf_sim_trace(node->world, node->name, "its agent starts");
     node->core = mf_worker_new(&config);
     node->life++;
-    node->clock_skew = mf_sim_between(node->world, 0, 5000000);
     node->disturbed = node->world->now;
     node->tick.fire = tick_fires;
     bool frozen = node->link.frozen && node->frozen;
+    node->agent_frozen = false;
     mf_sim_link_init(&node->link, node->world, &node->to_broker, MF_ROLE_WORKER, node->name, &calls, node);
     node->link.frozen = frozen;
     mf_sim_keeper_agent_began(node);
@@ -127,7 +138,7 @@ void mf_sim_agent_stop(struct mf_sim_node *node, bool silent)
     if (!node->core)
         return;
     node->disturbed = node->world->now;
-    node->link.frozen = false;
+    node->link.frozen = node->agent_frozen = false;
     mf_sim_link_close(&node->link, silent);
     mf_sim_cancel(node->world, &node->tick);
     mf_worker_destroy(&node->core);

@@ -3,24 +3,25 @@
  * crash forgets all but the disk. */
 #include "sim_broker.h"
 #include "check.h"
-#include "faults.h"
+#include "clock.h"
 #include "model.h"
 #include "net.h"
+#include "weather.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { POLL_LIMIT = 200000 };
+enum { POLL_LIMIT = 200000, IDLE_LOOK_MS = 100 };
 
 struct mf_sim_broker {
     struct mf_sim_world *world;
     struct mf_broker *core;
     struct mf_sim_store *store;
-    uint64_t life;    /* incarnation: what a dead one began must not reach the next */
-    mf_ms clock_skew; /* the core's monotonic clock is another one in every life */
-    mf_ms wall_skew;  /* and so may be its wall clock */
-    mf_ms up_since;
-    bool frozen;
+    uint64_t life;             /* incarnation: what a dead one began must not reach the next */
+    struct mf_sim_clock clock; /* another one in every life: the next may run on another machine */
+    mf_ms up_since, checked;
+    uint64_t checked_seq;
+    bool frozen, told_full;
     struct mf_sim_event tick, commit, snapshot, start;
     struct mf_sim_fold fold; /* snapshot on its way to the disk */
     struct mf_sim_fold last; /* what a dead core held, if all of it was durable */
@@ -34,17 +35,12 @@ struct stream_read {
     char type[64], subject[256];
 };
 
-static mf_ms core_now(const struct mf_sim_broker *self)
-{
-    return self->world->now + self->clock_skew;
-}
-
 static void commit_more(struct mf_sim_broker *self)
 {
     if (mf_sim_store_committing(self->store) || !mf_sim_store_waiting(self->store))
         return;
     mf_sim_store_begin(self->store);
-    mf_sim_after(self->world, &self->commit, mf_sim_faults_fsync(self->world->faults));
+    mf_sim_after(self->world, &self->commit, mf_sim_weather_fsync(self->world->weather));
 }
 
 /* Nothing is visible before it is durable: what each message shows must be on disk when it leaves. */
@@ -152,6 +148,18 @@ static void carry_out(struct mf_sim_broker *self, const struct mf_broker_action 
     }
 }
 
+/* After every step that made a row, and a few times a second besides; large worlds less often. */
+static void check_core(struct mf_sim_broker *self)
+{
+    bool moved = mf_broker_seq(self->core) != self->checked_seq;
+    if (self->world->look_ms ? !mf_sim_look(self->world, &self->checked)
+                             : !moved && self->world->now - self->checked < IDLE_LOOK_MS)
+        return;
+    self->checked = self->world->now;
+    self->checked_seq = mf_broker_seq(self->core);
+    mf_broker_check(self->core);
+}
+
 static void pump(struct mf_sim_broker *self)
 {
     struct mf_broker_action action;
@@ -161,19 +169,15 @@ static void pump(struct mf_sim_broker *self)
         if (++n > POLL_LIMIT)
             mf_sim_fail(self->world, "poll", "the broker's core has no end of actions");
     }
-    mf_broker_check(self->core);
+    check_core(self);
     commit_more(self);
-    mf_ms deadline = mf_broker_deadline(self->core);
-    if (deadline == INT64_MAX)
-        mf_sim_cancel(self->world, &self->tick);
-    else
-        mf_sim_after(self->world, &self->tick, deadline - core_now(self) > 0 ? deadline - core_now(self) : 1);
+    mf_sim_clock_set(&self->clock, self->world, &self->tick, mf_broker_deadline(self->core));
 }
 
 static void feed(struct mf_sim_broker *self, struct mf_broker_event *event)
 {
-    event->wall_ms = mf_sim_wall(self->world) + self->wall_skew;
-    mf_broker_feed(self->core, core_now(self), event);
+    event->wall_ms = mf_sim_clock_wall(&self->clock, self->world);
+    mf_broker_feed(self->core, mf_sim_clock_now(&self->clock, self->world), event);
     pump(self);
 }
 
@@ -186,6 +190,25 @@ static void tick_fires(struct mf_sim_event *event)
         feed(self, &(struct mf_broker_event){.kind = MF_BROKER_TICK});
 }
 
+/* No room: said once, and tried again until there is. */
+static void commit_waits(struct mf_sim_broker *self)
+{
+    mf_sim_after(self->world, &self->commit, 100);
+    if (self->told_full)
+        return;
+    self->told_full = true;
+    feed(self, &(struct mf_broker_event){.kind = MF_BROKER_STORE_FULL, .full = true});
+}
+
+/* The disk refuses for good: the broker ends itself, and whoever looks after it starts it again. What was
+ * being written is there as a whole, or not at all. */
+static void commit_fails(struct mf_sim_broker *self)
+{
+    mf_sim_trace(self->world, "store", "a write fails");
+    mf_sim_broker_crash(self);
+    mf_sim_after(self->world, &self->start, mf_sim_between(self->world, 100, 2000));
+}
+
 static void commit_fires(struct mf_sim_event *event)
 {
     struct mf_sim_broker *self = MF_SIM_OWNER(event, struct mf_sim_broker, commit);
@@ -193,9 +216,22 @@ static void commit_fires(struct mf_sim_event *event)
         mf_sim_after(self->world, event, 20);
         return;
     }
+    if (mf_sim_store_is_full(self->store)) {
+        commit_waits(self);
+        return;
+    }
+    if (mf_sim_weather_fsync_fails(self->world->weather)) {
+        commit_fails(self);
+        return;
+    }
     uint64_t seq = mf_sim_store_finish(self->store);
-    if (!self->world->failed)
-        feed(self, &(struct mf_broker_event){.kind = MF_BROKER_COMMITTED, .seq = seq});
+    if (self->world->failed)
+        return;
+    if (self->told_full) {
+        self->told_full = false;
+        feed(self, &(struct mf_broker_event){.kind = MF_BROKER_STORE_FULL, .full = false});
+    }
+    feed(self, &(struct mf_broker_event){.kind = MF_BROKER_COMMITTED, .seq = seq});
 }
 
 static void snapshot_fires(struct mf_sim_event *event)
@@ -339,15 +375,15 @@ void mf_sim_broker_crash(struct mf_sim_broker *self)
     mf_sim_cancel(self->world, &self->snapshot);
     mf_sim_fold_clear(&self->fold);
     mf_broker_destroy(&self->core);
-    self->frozen = false;
+    self->frozen = self->told_full = false;
     mf_sim_store_crash(self->store);
     mf_sim_net_broker_down(self->world->net);
 }
 
 static struct mf_broker *load(struct mf_sim_broker *self, bool whole_log)
 {
-    struct mf_broker_config config;
-    mf_sim_faults_broker_config(self->world->faults, &config);
+    struct mf_broker_config config = *mf_sim_weather_broker(self->world->weather);
+    config.seed = mf_random_next(&self->world->random);
     struct mf_broker *core = mf_broker_new(&config);
     char text[256] = "";
     if (mf_sim_store_load(self->store, core, whole_log, text) < 0)
@@ -373,8 +409,9 @@ void mf_sim_broker_start(struct mf_sim_broker *self)
         return;
     self->core = load(self, false);
     self->life++;
-    self->clock_skew = mf_sim_between(self->world, 0, 5000000);
-    self->wall_skew = mf_sim_faults_wall_skew(self->world->faults);
+    mf_ms wall_skew = self->clock.wall_skew;
+    mf_sim_clock_init(&self->clock, self->world);
+    self->clock.wall_skew = wall_skew;
     self->up_since = self->world->now;
     mf_sim_trace(self->world, "broker", "starts with %llu rows",
                  (unsigned long long)mf_sim_store_newest(self->store));
@@ -398,6 +435,19 @@ void mf_sim_broker_freeze(struct mf_sim_broker *self, bool frozen)
     mf_sim_net_broker_freeze(self->world->net, frozen);
 }
 
+void mf_sim_broker_fill_disk(struct mf_sim_broker *self, bool full)
+{
+    mf_sim_trace(self->world, "broker", "its disk %s", full ? "is full" : "has room");
+    mf_sim_store_fill(self->store, full);
+}
+
+void mf_sim_broker_set_wall(struct mf_sim_broker *self, mf_ms skew)
+{
+    mf_sim_trace(self->world, "broker", "its wall clock jumps by %lld s",
+                 (long long)(skew - self->clock.wall_skew) / 1000);
+    self->clock.wall_skew = skew;
+}
+
 bool mf_sim_broker_is_up(const struct mf_sim_broker *self)
 {
     return self->core && !self->frozen;
@@ -411,6 +461,16 @@ mf_ms mf_sim_broker_since(const struct mf_sim_broker *self)
 const struct mf_broker *mf_sim_broker_core(const struct mf_sim_broker *self)
 {
     return self->core;
+}
+
+void mf_sim_broker_print(const struct mf_sim_broker *self)
+{
+    struct mf_buf buf = {0};
+    if (!self->core)
+        return;
+    mf_broker_describe(self->core, &buf);
+    printf("%.*s\n", (int)buf.len, buf.ptr);
+    mf_buf_free(&buf);
 }
 
 const struct mf_sim_store *mf_sim_broker_store(const struct mf_sim_broker *self)

@@ -2,9 +2,10 @@
  * no double and no lie: every row it is sent is compared with the row on the broker's disk. */
 #include "sim_client.h"
 #include "client_ledger.h"
-#include "faults.h"
 #include "model.h"
+#include "operate.h"
 #include "sim_broker.h"
+#include "weather.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,8 +18,12 @@ struct mf_sim_client {
     struct mf_sim_path path;
     struct mf_sim_link link;
     struct mf_sim_ledger ledger;
-    struct mf_sim_entry *asked; /* the one that is not answered yet */
+    struct mf_sim_entry *asked;     /* the one that is not answered yet */
+    struct mf_sim_entry *queue[32]; /* a scenario's, in order */
+    size_t n_queue;
     bool resting;
+    bool passive; /* a scenario's: it does what it is told */
+    bool slow, expired;
     uint32_t set_up; /* the operator's first requests, done */
     uint64_t reads, seen_seq;
     struct mf_sim_event think, again;
@@ -57,12 +62,15 @@ static void ask(struct mf_sim_client *self, struct mf_sim_entry *entry)
 
 static const char *const offerings[] = {"small", "big"};
 
-static void add_image(struct mf_sim_entry *entry)
+static const char *const images[] = {"tiny", "crash", "bad"};
+enum { IMAGES = 3, SET_UP = IMAGES + 2 };
+
+static void add_image(struct mf_sim_entry *entry, const char *name)
 {
     struct mf_rec_image *image = &entry->message.image_add.image;
     entry->message.kind = MF_MSG_IMAGE_ADD;
     entry->message.image_add.request_id = mf_str(entry->request_id);
-    image->name = mf_str("tiny");
+    image->name = mf_str(name);
     image->kernel = mf_str("tiny/vmlinuz");
     image->initrd = mf_str("tiny/initrd");
     image->kernel_sha256 = mf_digest_make("kernel", 6);
@@ -90,14 +98,18 @@ static void provision(struct mf_sim_client *self, struct mf_sim_entry *entry, co
     message->request_id = mf_str(entry->request_id);
     message->group = arena_text(entry, "%s", group);
     message->count = count;
-    message->image = mf_str("tiny");
+    message->image = mf_str(mf_sim_weather_image(self->world->weather, spec >> 9));
+    if (spec & 128 && mf_sim_weather_fences(self->world->weather))
+        message->policy = MF_POLICY_AT_MOST;
+    if (spec & 256)
+        message->min = count / 2;
     message->offering = mf_str(offerings[spec & 1]);
     message->spread = spec & 2 ? MF_SPREAD_HOST : MF_SPREAD_UNSET;
     message->fit = spec & 4 ? MF_FIT_BEST : MF_FIT_UNSET;
     if (spec & 8)
         message->user_data.bytes =
             arena_text(entry, "#!/bin/sh\necho %s %llu\n", group, (unsigned long long)spec);
-    if ((spec & 0x70) == 0x70) {
+    if ((spec & 0x70) == 0x70 && self->world->options.profile != MF_SIM_LARGE) {
         struct mf_label *label = mf_arena_alloc(&entry->arena, sizeof(*label));
         *label = (struct mf_label){mf_str("zone"), mf_str("a")};
         message->require = (struct mf_labels){label, 1};
@@ -121,7 +133,8 @@ static struct mf_str some_id(struct mf_sim_client *self, struct mf_sim_entry *en
 static void change(struct mf_sim_client *self, struct mf_sim_entry *entry, const struct mf_sim_intent *group)
 {
     struct mf_sim_world *world = self->world;
-    uint64_t dice = mf_sim_below(world, 100);
+    bool small = world->options.profile == MF_SIM_SMALL;
+    uint64_t dice = small ? mf_sim_below(world, 100) : 40 + mf_sim_below(world, 35);
     if (dice < 8) { /* the same again, or one that differs */
         provision(self, entry, group->name, mf_sim_chance(world, 50) ? group->spec : group->spec ^ 2,
                   group->desired ? group->desired : 1);
@@ -129,7 +142,7 @@ static void change(struct mf_sim_client *self, struct mf_sim_entry *entry, const
         entry->message.kind = MF_MSG_SCALE;
         entry->message.scale.request_id = mf_str(entry->request_id);
         entry->message.scale.group = arena_text(entry, "%s", group->name);
-        entry->message.scale.count = mf_sim_below(world, 7);
+        entry->message.scale.count = mf_sim_below(world, 1 + mf_sim_weather_slots(world->weather));
     } else {
         entry->message.kind = MF_MSG_DESTROY;
         entry->message.destroy.request_id = mf_str(entry->request_id);
@@ -146,43 +159,80 @@ static void change(struct mf_sim_client *self, struct mf_sim_entry *entry, const
     }
 }
 
+/* What makes the world: images and offerings. */
+static void set_up(struct mf_sim_client *self)
+{
+    struct mf_sim_entry *entry = mf_sim_ledger_add(&self->ledger, -1);
+    if (self->set_up < IMAGES)
+        add_image(entry, images[self->set_up]);
+    else
+        add_offering(entry, self->set_up - IMAGES);
+    ask(self, entry);
+}
+
+static uint64_t first_count(struct mf_sim_client *self)
+{
+    uint64_t slots = mf_sim_weather_slots(self->world->weather);
+    return self->world->options.profile == MF_SIM_SMALL ? 1 + mf_sim_below(self->world, slots) : slots;
+}
+
 static void ask_something(struct mf_sim_client *self)
 {
     struct mf_sim_world *world = self->world;
-    bool setting_up = self->role == MF_ROLE_OPERATOR && self->set_up < 3;
-    int which = setting_up ? -1 : (int)mf_sim_below(world, MF_SIM_GROUPS);
+    if (self->role == MF_ROLE_OPERATOR && self->set_up < SET_UP) {
+        set_up(self);
+        return;
+    }
+    if (self->role == MF_ROLE_OPERATOR && mf_sim_chance(world, 40)) {
+        struct mf_sim_entry *entry = mf_sim_ledger_add(&self->ledger, -1);
+        mf_sim_operate(world, entry);
+        ask(self, entry);
+        return;
+    }
+    int which = (int)mf_sim_below(world, mf_sim_weather_groups(world->weather));
     struct mf_sim_entry *entry = mf_sim_ledger_add(&self->ledger, which);
-    if (setting_up && self->set_up == 0)
-        add_image(entry);
-    else if (setting_up)
-        add_offering(entry, self->set_up - 1);
-    else if (self->ledger.groups[which].active)
+    if (self->ledger.groups[which].active)
         change(self, entry, &self->ledger.groups[which]);
     else
-        provision(self, entry, self->ledger.groups[which].name, mf_sim_below(world, 128),
-                  1 + mf_sim_below(world, 6));
+        provision(self, entry, self->ledger.groups[which].name, mf_sim_below(world, 8192), first_count(self));
+    ask(self, entry);
+}
+
+/* Faults are over: the operator ends what holds the cluster back. */
+static void mend_something(struct mf_sim_client *self)
+{
+    if (self->role != MF_ROLE_OPERATOR || !mf_sim_operate_mends(self->world))
+        return;
+    struct mf_sim_entry *entry = mf_sim_ledger_add(&self->ledger, -1);
+    mf_sim_operate_mend(self->world, entry);
     ask(self, entry);
 }
 
 static void read_something(struct mf_sim_client *self)
 {
     static const enum mf_kind kinds[] = {MF_MSG_LIST_GROUPS, MF_MSG_LIST_INSTANCES, MF_MSG_LIST_NODES,
-                                         MF_MSG_STATUS, MF_MSG_LOGS};
-    struct mf_message message = {.kind = kinds[mf_sim_below(self->world, 5)]};
+                                         MF_MSG_STATUS,      MF_MSG_LOGS,           MF_MSG_LIST_DOMAINS};
+    struct mf_message message = {.kind = kinds[mf_sim_below(self->world, 6)]};
     char id[32], target[100];
     message.list_groups.request_id =
         mf_str_format(id, sizeof(id), "read-%llu", (unsigned long long)++self->reads);
     if (message.kind == MF_MSG_LOGS)
         message.logs.target = mf_str_format(target, sizeof(target), "%s/0", self->ledger.groups[0].name);
-    mf_sim_link_send(&self->link, &message); /* all five begin with their request_id */
+    mf_sim_link_send(&self->link, &message); /* all of them begin with their request_id */
 }
 
 static void think_fires(struct mf_sim_event *event)
 {
     struct mf_sim_client *self = MF_SIM_OWNER(event, struct mf_sim_client, think);
-    bool busy = self->role == MF_ROLE_OPERATOR && self->set_up < 3;
-    mf_sim_after(self->world, event, busy ? 50 : mf_sim_faults_think(self->world->faults));
-    if (self->resting)
+    bool busy = self->role == MF_ROLE_OPERATOR && (self->set_up < SET_UP || self->resting);
+    mf_sim_after(self->world, event, busy ? 50 : mf_sim_weather_think(self->world->weather));
+    if (self->resting) {
+        if (!self->asked)
+            mend_something(self);
+        return;
+    }
+    bool made = self->role != MF_ROLE_OPERATOR || self->set_up == SET_UP;
+    if (self->passive && made)
         return;
     if (!self->asked)
         ask_something(self);
@@ -207,10 +257,15 @@ static void settled(struct mf_sim_client *self, const struct mf_sim_entry *entry
 {
     if (entry != self->asked || entry->answer == MF_SIM_UNANSWERED)
         return;
-    if (self->role == MF_ROLE_OPERATOR && self->set_up < 3)
+    if (self->role == MF_ROLE_OPERATOR && self->set_up < SET_UP)
         self->set_up++;
     self->asked = NULL;
     mf_sim_cancel(self->world, &self->again);
+    if (self->n_queue) {
+        struct mf_sim_entry *next = self->queue[0];
+        memmove(self->queue, self->queue + 1, --self->n_queue * sizeof(self->queue[0]));
+        ask(self, next);
+    }
 }
 
 static void on_accepted(struct mf_sim_client *self, const struct mf_msg_accepted *message)
@@ -234,6 +289,7 @@ static void on_error(struct mf_sim_client *self, const struct mf_msg_error *mess
         if (self->next >= mf_sim_store_oldest(store))
             mf_sim_fail(self->world, "I6", "%s: row %llu is retained, but the stream says expired",
                         self->name, (unsigned long long)self->next);
+        self->expired = true;
         self->next = message->oldest_seq;
         mf_sim_link_break(&self->link); /* begins anew from there */
     } else if (entry) {
@@ -252,6 +308,12 @@ static void on_list(struct mf_sim_client *self, uint64_t seq)
 
 /* -- the stream */
 
+/* Little, so that credit is what a stream waits for; in a large world it would wait for nothing else. */
+static uint64_t some_credit(struct mf_sim_client *self)
+{
+    return self->world->options.profile == MF_SIM_SMALL ? 1 + mf_sim_below(self->world, 60) : 4000;
+}
+
 static void subscribe(struct mf_sim_client *self)
 {
     struct mf_message message = {.kind = MF_MSG_SUBSCRIBE};
@@ -262,7 +324,7 @@ static void subscribe(struct mf_sim_client *self)
     message.subscribe.from = self->next;
     message.subscribe.type = mf_str(self->type);
     message.subscribe.subject = mf_str(self->subject);
-    message.subscribe.credit = self->credit = 1 + mf_sim_below(self->world, 60);
+    message.subscribe.credit = self->credit = some_credit(self);
     mf_sim_link_send(&self->link, &message);
 }
 
@@ -272,10 +334,10 @@ static void give_credit(struct mf_sim_client *self, uint64_t used)
     if (used > self->credit)
         mf_sim_fail(self->world, "I6", "%s was sent more rows than it gave credit for", self->name);
     self->credit -= used;
-    if (self->credit > 10)
+    if (self->credit > 10 || self->slow)
         return;
     message.credit.stream = self->stream;
-    message.credit.credit = 1 + mf_sim_below(self->world, 60);
+    message.credit.credit = some_credit(self);
     self->credit += message.credit.credit;
     mf_sim_link_send(&self->link, &message);
 }
@@ -366,7 +428,7 @@ struct mf_sim_client *mf_sim_client_new(struct mf_sim_world *world, uint32_t ind
     self->index = index;
     self->role = index ? MF_ROLE_CLIENT : MF_ROLE_OPERATOR;
     snprintf(self->name, sizeof(self->name), "%s-%u", index ? "client" : "operator", index);
-    self->path = mf_sim_faults_path(world->faults);
+    self->path = mf_sim_weather_path(world->weather);
     self->think.fire = think_fires;
     self->again.fire = again_fires;
     self->next = 1;
@@ -376,6 +438,9 @@ struct mf_sim_client *mf_sim_client_new(struct mf_sim_world *world, uint32_t ind
         snprintf(self->subject, sizeof(self->subject), "default/client-2-g0");
     mf_sim_ledger_init(&self->ledger, world, self->role, self->name);
     mf_sim_link_init(&self->link, world, &self->path, self->role, self->name, &calls, self);
+    self->passive = world->options.script;
+    if (self->passive && index)
+        return self; /* until it is told to subscribe */
     mf_sim_link_open(&self->link);
     mf_sim_after(world, &self->think, mf_sim_between(world, 100, index ? 3000 : 500));
     return self;
@@ -405,8 +470,41 @@ struct mf_sim_path *mf_sim_client_path(struct mf_sim_client *self)
     return &self->path;
 }
 
+struct mf_sim_entry *mf_sim_client_entry(struct mf_sim_client *self)
+{
+    return mf_sim_ledger_add(&self->ledger, -1);
+}
+
+void mf_sim_client_ask(struct mf_sim_client *self, struct mf_sim_entry *entry)
+{
+    if (!self->asked)
+        ask(self, entry);
+    else if (self->n_queue < sizeof(self->queue) / sizeof(self->queue[0]))
+        self->queue[self->n_queue++] = entry;
+}
+
+bool mf_sim_client_is_idle(const struct mf_sim_client *self)
+{
+    return self->set_up == SET_UP && !self->asked;
+}
+
+void mf_sim_client_subscribe(struct mf_sim_client *self, uint64_t from, bool slow)
+{
+    self->next = from;
+    self->slow = slow;
+    self->type[0] = self->subject[0] = 0;
+    mf_sim_link_open(&self->link);
+}
+
+bool mf_sim_client_was_expired(const struct mf_sim_client *self)
+{
+    return self->expired;
+}
+
 bool mf_sim_client_is_well(const struct mf_sim_client *self, char *ret_why, size_t size)
 {
+    if (self->passive && self->index)
+        return true;
     uint64_t newest = mf_sim_store_newest(mf_sim_broker_store(self->world->broker));
     if (self->asked)
         snprintf(ret_why, size, "%s waits for the answer of %s", self->name, self->asked->request_id);

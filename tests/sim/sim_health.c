@@ -1,8 +1,10 @@
 /* The monitor's edge: the real health core, pulses in from the simulated network, verdicts out to the broker.
  * While it is stopped, datagrams wait in a socket buffer of bounded size and come all at once afterwards. */
 #include "sim_health.h"
-#include "faults.h"
+#include "clock.h"
 #include "health.h"
+#include "pulse.h"
+#include "weather.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,32 +14,47 @@ enum { SOCKET_BUFFER = 256 };
 struct mf_sim_health {
     struct mf_sim_world *world;
     struct mf_health *core;
-    char name[MF_NAME_MAX + 1], address[101];
+    struct mf_sim_host host;
+    char name[MF_NAME_MAX + 1];
     bool frozen;
-    mf_ms clock_skew, disturbed;
+    struct mf_sim_clock clock;
+    mf_ms disturbed, checked;
     struct mf_sim_path path;
     struct mf_sim_link link;
     struct mf_sim_event tick, start;
-    uint8_t buffer[SOCKET_BUFFER][MF_PULSE_SIZE];
+    struct {
+        size_t len;
+        uint8_t bytes[MF_RELAY_SIZE];
+    } * buffer;
     size_t buffered;
 };
+
+static void carry_out(struct mf_sim_health *self, const struct mf_health_action *action)
+{
+    struct mf_sim_host to;
+    switch (action->kind) {
+    case MF_HEALTH_SEND:
+        mf_sim_link_send(&self->link, action->message);
+        break;
+    case MF_HEALTH_DATAGRAM:
+        if (mf_sim_host_at(self->world, action->address, &to))
+            mf_sim_net_datagram(self->world, self->host, to, action->bytes, action->len);
+        break;
+    }
+}
 
 static void feed_one(struct mf_sim_health *self, const struct mf_health_event *event)
 {
     struct mf_health_action action;
-    mf_ms now = self->world->now + self->clock_skew;
-    mf_health_feed(self->core, now, event);
+    mf_health_feed(self->core, mf_sim_clock_now(&self->clock, self->world), event);
     for (unsigned n = 0; !self->world->failed && mf_health_poll(self->core, &action); n++) {
-        mf_sim_link_send(&self->link, action.message);
+        carry_out(self, &action);
         if (n > 100000)
             mf_sim_fail(self->world, "poll", "the monitor's core has no end of actions");
     }
-    mf_health_check(self->core);
-    mf_ms deadline = mf_health_deadline(self->core);
-    if (deadline == INT64_MAX)
-        mf_sim_cancel(self->world, &self->tick);
-    else
-        mf_sim_after(self->world, &self->tick, deadline - now > 0 ? deadline - now : 1);
+    if (mf_sim_look(self->world, &self->checked))
+        mf_health_check(self->core);
+    mf_sim_clock_set(&self->clock, self->world, &self->tick, mf_health_deadline(self->core));
 }
 
 /* As the real edge does: what came, then the time. */
@@ -80,13 +97,14 @@ static void link_message(void *owner, const struct mf_message *message)
 
 static const struct mf_sim_link_calls calls = {link_up, link_down, link_message};
 
-struct mf_sim_health *mf_sim_health_new(struct mf_sim_world *world)
+struct mf_sim_health *mf_sim_health_new(struct mf_sim_world *world, uint32_t index)
 {
     struct mf_sim_health *self = mf_sim_alloc(sizeof(*self));
     self->world = world;
-    snprintf(self->name, sizeof(self->name), "health-0");
-    snprintf(self->address, sizeof(self->address), "10.0.0.1:7700");
-    self->path = mf_sim_faults_path(world->faults);
+    self->host = (struct mf_sim_host){true, index};
+    snprintf(self->name, sizeof(self->name), "health-%u", index);
+    self->path = mf_sim_weather_path(world->weather);
+    self->buffer = mf_sim_alloc(sizeof(*self->buffer) * SOCKET_BUFFER);
     self->tick.fire = tick_fires;
     self->start.fire = start_fires;
     mf_sim_after(world, &self->start, mf_sim_between(world, 1, 100));
@@ -100,6 +118,7 @@ void mf_sim_health_destroy(struct mf_sim_health **self)
         return;
     *self = NULL;
     mf_health_destroy(&health->core);
+    free(health->buffer);
     free(health);
 }
 
@@ -108,13 +127,16 @@ void mf_sim_health_start(struct mf_sim_health *self)
     if (self->core)
         return;
     struct mf_health_config config;
+    char address[32];
     mf_health_config_default(&config);
     config.tick_ms = 25;
+    config.seed = mf_random_next(&self->world->random);
     snprintf(config.name, sizeof(config.name), "%s", self->name);
-    snprintf(config.pulse_address, sizeof(config.pulse_address), "%s", self->address);
+    snprintf(config.pulse_address, sizeof(config.pulse_address), "%s",
+             mf_sim_host_address(self->host, address));
     mf_sim_trace(self->world, self->name, "starts");
     self->core = mf_health_new(&config);
-    self->clock_skew = mf_sim_between(self->world, 0, 5000000);
+    mf_sim_clock_init(&self->clock, self->world);
     self->buffered = 0;
     mf_sim_link_init(&self->link, self->world, &self->path, MF_ROLE_MONITOR, self->name, &calls, self);
     mf_sim_link_open(&self->link);
@@ -145,19 +167,15 @@ void mf_sim_health_freeze(struct mf_sim_health *self, bool frozen)
     self->buffered = 0;
     if (!frozen && mf_sim_chance(self->world, 50)) /* which descriptor the loop looks at first is chance */
         feed(self, &(struct mf_health_event){.kind = MF_HEALTH_TICK});
-    for (size_t i = 0; i < n; i++)
-        mf_sim_health_pulse(self, self->address, self->buffer[i], MF_PULSE_SIZE);
-}
-
-bool mf_sim_health_is_up(const struct mf_sim_health *self)
-{
-    return self->core && !self->frozen;
+    for (size_t i = 0; i < n && !self->world->failed; i++)
+        mf_sim_health_datagram(self, self->buffer[i].bytes, self->buffer[i].len);
 }
 
 mf_ms mf_sim_health_hears_since(const struct mf_sim_health *self)
 {
-    return self->core && !self->frozen && !self->path.cut && mf_sim_link_is_up(&self->link) ? self->disturbed
-                                                                                            : -1;
+    return self->core && !self->frozen && !mf_sim_path_is_cut(&self->path) && mf_sim_link_is_up(&self->link)
+               ? self->disturbed
+               : -1;
 }
 
 struct mf_sim_path *mf_sim_health_path(struct mf_sim_health *self)
@@ -165,12 +183,14 @@ struct mf_sim_path *mf_sim_health_path(struct mf_sim_health *self)
     return &self->path;
 }
 
-void mf_sim_health_pulse(struct mf_sim_health *self, const char *address, const void *bytes, size_t len)
+void mf_sim_health_datagram(struct mf_sim_health *self, const void *bytes, size_t len)
 {
-    if (!self->core || strcmp(address, self->address) != 0)
+    if (!self->core)
         return;
     if (!self->frozen)
         feed(self, &(struct mf_health_event){.kind = MF_HEALTH_PULSE, .bytes = bytes, .len = len});
-    else if (self->buffered < SOCKET_BUFFER && len == MF_PULSE_SIZE)
-        memcpy(self->buffer[self->buffered++], bytes, len);
+    else if (self->buffered < SOCKET_BUFFER) {
+        self->buffer[self->buffered].len = len;
+        memcpy(self->buffer[self->buffered++].bytes, bytes, len);
+    }
 }

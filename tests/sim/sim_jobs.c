@@ -2,8 +2,9 @@
  * time, fail, and are half done when the agent dies. A create makes its guest exist some time before it is
  * reported; a list tells what was, not what is. */
 #include "check.h"
-#include "faults.h"
+#include "model.h"
 #include "sim_node.h"
+#include "weather.h"
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -14,7 +15,9 @@ struct mf_sim_job {
     struct mf_uuid id;
     char name[200];
     struct mf_rec_resources size;
+    bool at_most;
     bool halfway; /* create: the guest exists; list: the hypervisor was asked */
+    bool held;    /* at-most create: the keeper holds it, and it may be resumed */
     enum mf_errcode code;
     mf_ms rest_ms; /* from halfway to the end */
     uint64_t ask_id, ticket;
@@ -47,7 +50,8 @@ static void list_halfway(struct mf_sim_job *job)
     job->n_guests = hypervisor->n;
     job->guests = mf_sim_alloc(sizeof(*job->guests) * (hypervisor->n + 1));
     for (size_t i = 0; i < hypervisor->n; i++) {
-        job->guests[i] = (struct mf_worker_guest){.id = hypervisor->guests[i]->id, .running = true};
+        job->guests[i] = (struct mf_worker_guest){.id = hypervisor->guests[i]->id,
+                                                  .running = !hypervisor->guests[i]->paused};
         snprintf(job->guests[i].name, sizeof(job->guests[i].name), "%s", hypervisor->guests[i]->name);
     }
 }
@@ -58,7 +62,7 @@ static void end_guest(struct mf_sim_hypervisor *hypervisor, struct mf_uuid id)
 {
     const struct mf_sim_guest *guest = mf_sim_hypervisor_find(hypervisor, id);
     if (guest && guest->watched && mf_sim_chance(hypervisor->node->world, 30))
-        mf_sim_keeper_death(hypervisor->node, id);
+        mf_sim_keeper_death(hypervisor->node, id, MF_DEATH_EXITED);
     mf_sim_hypervisor_vanish(hypervisor, id);
 }
 
@@ -67,7 +71,7 @@ static void halfway(struct mf_sim_job *job)
     struct mf_sim_hypervisor *hypervisor = &job->node->hypervisor;
     job->halfway = true;
     if (job->kind == MF_WORKER_CREATE && job->code == MF_E_OK)
-        mf_sim_hypervisor_appear(hypervisor, job->id, job->name, job->size);
+        mf_sim_hypervisor_appear(hypervisor, job->id, job->name, job->size, job->at_most);
     else if (job->kind == MF_WORKER_DESTROY && job->code == MF_E_OK)
         end_guest(hypervisor, job->id);
     else if (job->kind == MF_WORKER_LIST)
@@ -79,9 +83,10 @@ static void halfway(struct mf_sim_job *job)
 static void watch(struct mf_sim_node *node, struct mf_uuid id)
 {
     struct mf_sim_guest *guest = mf_sim_hypervisor_find(&node->hypervisor, id);
-    if (guest)
+    if (guest) {
         guest->watched = true;
-    else
+        mf_sim_fencer_hold(node, guest);
+    } else
         mf_sim_jobs_note_death(node, id, 1);
 }
 
@@ -100,6 +105,7 @@ static void end_list(struct mf_sim_job *job)
     for (size_t i = 0; i < job->n_guests && !node->world->failed; i++)
         if (job->guests[i].name[0])
             watch(node, job->guests[i].id);
+    mf_sim_fencer_agent_ready(node);
 }
 
 static void end_job(struct mf_sim_job *job)
@@ -112,8 +118,28 @@ static void end_job(struct mf_sim_job *job)
                                         .code = job->code,
                                         .operation = create ? MF_OPERATION_CREATE : MF_OPERATION_DESTROY,
                                         .text = mf_str(ok ? "" : "the simulated hypervisor failed")});
-    if (create && ok && !node->world->failed)
+    if (create && ok && !job->at_most && !node->world->failed)
         watch(node, job->id);
+}
+
+/* An at-most guest was made paused; only when the keeper holds it under a lease is it resumed, a little
+ * later. */
+static bool hold_and_resume(struct mf_sim_job *job)
+{
+    struct mf_sim_node *node = job->node;
+    struct mf_sim_guest *guest = mf_sim_hypervisor_find(&node->hypervisor, job->id);
+    if (job->held) {
+        mf_sim_hypervisor_resume(&node->hypervisor, job->id);
+        job->code = guest ? MF_E_OK : MF_E_DRIVER;
+        return true;
+    }
+    if (guest)
+        guest->watched = true;
+    job->held = guest && mf_sim_fencer_hold(node, guest);
+    job->code = job->held ? MF_E_OK : MF_E_DRIVER;
+    if (job->held)
+        mf_sim_after(node->world, &job->event, mf_sim_weather_resume(node->world->weather));
+    return !job->held;
 }
 
 static void end_log(struct mf_sim_job *job)
@@ -128,7 +154,7 @@ static void job_fires(struct mf_sim_event *event)
 {
     struct mf_sim_job *job = MF_SIM_OWNER(event, struct mf_sim_job, event);
     struct mf_sim_node *node = job->node;
-    if (node->frozen) {
+    if (mf_sim_node_agent_stopped(node)) {
         mf_sim_after(node->world, event, 20);
         return;
     }
@@ -137,6 +163,8 @@ static void job_fires(struct mf_sim_event *event)
         mf_sim_after(node->world, event, job->rest_ms);
         return;
     }
+    if (job->at_most && job->code == MF_E_OK && !hold_and_resume(job))
+        return;
     job_remove(job);
     if (job->kind == MF_WORKER_LIST)
         end_list(job);
@@ -167,21 +195,31 @@ static void check_alone(struct mf_sim_node *node, const struct mf_sim_job *job)
                         job->name[0] ? job->name : node->jobs[i]->name);
 }
 
+/* What the node's own driver and the image make of it. */
+static mf_ms creation(struct mf_sim_node *node, struct mf_sim_job *job,
+                      const struct mf_msg_order_create *order)
+{
+    mf_ms whole = mf_sim_weather_create(node->world->weather, &job->code);
+    describe_order(job, order);
+    job->id = order->id;
+    job->at_most = order->policy == MF_POLICY_AT_MOST;
+    if (node->poisoned || node->full || (mf_str_is(order->image.name, "bad") && !mf_sim_healing(node->world)))
+        job->code = MF_E_DRIVER;
+    return node->slow ? whole + mf_sim_between(node->world, 2000, 6000) : whole;
+}
+
 static mf_ms duration(struct mf_sim_node *node, struct mf_sim_job *job, const struct mf_worker_action *action)
 {
-    struct mf_sim_faults *faults = node->world->faults;
+    struct mf_sim_weather *weather = node->world->weather;
     switch (action->kind) {
     case MF_WORKER_CREATE:
-        describe_order(job, action->order);
-        job->id = action->order->id;
-        return mf_sim_faults_create(faults, &job->code);
+        return creation(node, job, action->order);
     case MF_WORKER_DESTROY:
         job->id = action->id;
-        return mf_sim_faults_destroy_job(faults, &job->code) +
+        return mf_sim_weather_destroy_job(weather, &job->code) +
                (mf_sim_chance(node->world, 50) ? (mf_ms)action->grace_ms : 0);
     default:
-        job->code = mf_sim_faults_list(faults);
-        return mf_sim_between(node->world, 1, 60);
+        return mf_sim_weather_list(weather, &job->code);
     }
 }
 
@@ -236,7 +274,7 @@ static void note_fires(struct mf_sim_event *event)
 {
     struct note *note = MF_SIM_OWNER(event, struct note, event);
     struct mf_sim_node *node = note->node;
-    if (node->frozen && node->life == note->life) {
+    if (mf_sim_node_agent_stopped(node) && node->life == note->life) {
         mf_sim_after(node->world, event, 20);
         return;
     }

@@ -4,12 +4,16 @@
 #ifndef MF_SIM_NODE_H
 #define MF_SIM_NODE_H
 
+#include "clock.h"
+#include "fencer.h"
 #include "hypervisor.h"
+#include "lease.h"
 #include "net.h"
 #include "pulse.h"
 #include "worker.h"
 #include "world.h"
 
+enum { MF_SIM_LEASE_PLACES = 64 };
 struct mf_sim_job;
 struct mf_sim_keeper {
     bool up;
@@ -18,27 +22,40 @@ struct mf_sim_keeper {
     uint64_t term;           /* remembered for the next agent, as the epoch */
     struct mf_uuid cluster_id;
     uint8_t key[MF_PULSE_KEY];
-    char monitors[4][101];
+    struct mf_sim_host monitors[4];
     size_t n_monitors;
-    struct mf_uuid *deaths; /* not yet told to an agent */
-    size_t n_deaths, cap_deaths;
-    struct mf_sim_event beat, tell, restart;
+    struct { /* probes sent on for a monitor: whose echo goes to whom */
+        uint64_t nonce;
+        struct mf_sim_host from;
+        mf_ms until;
+    } relays[16];
+    size_t next_relay;
+    struct mf_worker_event *mail; /* not yet told to the agent; deaths are kept for the next one */
+    size_t n_mail, cap_mail;
+    struct mf_lease lease;
+    struct mf_lease_entry entries[MF_SIM_LEASE_PLACES];
+    struct mf_sim_event beat, tell, restart, lease_tick;
 };
 struct mf_sim_node {
     struct mf_sim_world *world;
     uint32_t index;
     char name[MF_NAME_MAX + 1], machine_id[65], boot_id[65];
     uint32_t boots;
-    bool frozen;
+    bool frozen;       /* the whole host, its guests too */
+    bool agent_frozen; /* only the agent */
+    bool fences;       /* its keeper can end guests by itself */
+    bool poisoned;     /* every create fails */
+    bool slow, full;   /* its driver takes long; its disk takes no guest */
+    struct mf_sim_clock clock;
     mf_ms disturbed;    /* the last time anything kept it from hearing the broker */
     mf_ms silent_since; /* neither broker nor monitor hear anything of it since; -1 while they may */
-    struct mf_sim_path to_broker, to_monitor;
+    struct mf_sim_path to_broker, to_peers, *to_monitors;
     struct mf_sim_hypervisor hypervisor;
     struct mf_sim_keeper keeper;
     /* the agent */
     struct mf_worker *core;      /* NULL while it is dead */
     uint64_t life, watched_life; /* watched_life: the last one whose first list came in */
-    mf_ms clock_skew;
+    mf_ms checked;
     struct mf_sim_link link;
     struct mf_sim_event tick;
     struct mf_sim_job **jobs;
@@ -55,8 +72,14 @@ void mf_sim_node_power_off(struct mf_sim_node *self);   /* the host; nobody is t
 void mf_sim_node_start(struct mf_sim_node *self);       /* the worker again, where it is down */
 void mf_sim_node_reboot(struct mf_sim_node *self);      /* as start, after a power-off: a new boot */
 void mf_sim_node_freeze(struct mf_sim_node *self, bool frozen);
-void mf_sim_node_cut(struct mf_sim_node *self, bool from_broker,
-                     bool from_monitor); /* or not: heals what is false */
+void mf_sim_node_freeze_agent(struct mf_sim_node *self, bool frozen);
+bool mf_sim_node_agent_stopped(const struct mf_sim_node *self);
+/* Whom a cut concerns: bits. */
+enum { MF_SIM_BROKER = 1, MF_SIM_MONITORS = 2, MF_SIM_PEERS = 4, MF_SIM_EVERYBODY = 7 };
+void mf_sim_node_cut(struct mf_sim_node *self, unsigned whom, enum mf_sim_way way, bool cut);
+void mf_sim_node_clog(struct mf_sim_node *self, unsigned whom, enum mf_sim_way way, mf_ms for_ms);
+void mf_sim_node_heal(struct mf_sim_node *self); /* its paths, its host, its driver and its processes */
+void mf_sim_node_set_wall(struct mf_sim_node *self, mf_ms skew);
 
 /* Since when the node hears the broker without a break; -1 if it does not. */
 mf_ms mf_sim_node_hears_since(const struct mf_sim_node *self);
@@ -72,7 +95,9 @@ void mf_sim_keeper_stop(struct mf_sim_node *node);
 void mf_sim_keeper_session(struct mf_sim_node *node, const struct mf_worker_action *action);
 void mf_sim_keeper_agent_ended(struct mf_sim_node *node);
 void mf_sim_keeper_agent_began(struct mf_sim_node *node);
-void mf_sim_keeper_death(struct mf_sim_node *node, struct mf_uuid id);
+void mf_sim_keeper_death(struct mf_sim_node *node, struct mf_uuid id, enum mf_death how);
+void mf_sim_keeper_tell(struct mf_sim_node *node, const struct mf_worker_event *what); /* soon, in order */
+void mf_sim_keeper_datagram(struct mf_sim_node *node, struct mf_sim_host from, const void *bytes, size_t len);
 void mf_sim_agent_start(struct mf_sim_node *node);
 void mf_sim_agent_stop(struct mf_sim_node *node, bool silent);
 void mf_sim_agent_feed(struct mf_sim_node *node, const struct mf_worker_event *event);

@@ -4,6 +4,7 @@
 #include "check.h"
 #include "map.h"
 #include "model.h"
+#include "script.h"
 #include "sim_trace.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,7 +22,7 @@ struct mf_sim_store {
     size_t n_rows, cap_rows;
     struct mf_sim_row **waiting;
     size_t n_waiting, cap_waiting, committing;
-    bool commit_runs;
+    bool commit_runs, full;
     struct mf_map *blobs;
     struct mf_sim_fold snapshot;
     uint64_t oldest;
@@ -224,6 +225,16 @@ uint64_t mf_sim_store_finish(struct mf_sim_store *self)
     return self->n_rows;
 }
 
+void mf_sim_store_fill(struct mf_sim_store *self, bool full)
+{
+    self->full = full;
+}
+
+bool mf_sim_store_is_full(const struct mf_sim_store *self)
+{
+    return self->full;
+}
+
 void mf_sim_store_crash(struct mf_sim_store *self)
 {
     if (self->commit_runs && mf_sim_chance(self->world, 50))
@@ -249,7 +260,8 @@ void mf_sim_store_snapshot(struct mf_sim_store *self, struct mf_sim_fold *fold)
     mf_sim_fold_clear(&self->snapshot);
     self->snapshot = *fold;
     *fold = (struct mf_sim_fold){0};
-    uint64_t keep = mf_sim_below(self->world, 200),
+    const struct mf_sim_script *script = self->world->options.script;
+    uint64_t keep = script ? script->retain_rows : mf_sim_below(self->world, 200),
              oldest = self->snapshot.seq > keep ? self->snapshot.seq - keep : 1;
     if (oldest > self->oldest)
         self->oldest = oldest;

@@ -42,6 +42,8 @@ size_t mf_sim_store_waiting(const struct mf_sim_store *self); /* rows not yet du
 size_t mf_sim_store_begin(struct mf_sim_store *self); /* a commit of all that waits begins; how many rows */
 uint64_t mf_sim_store_finish(struct mf_sim_store *self); /* it is on disk; the newest durable seq */
 bool mf_sim_store_committing(const struct mf_sim_store *self);
+void mf_sim_store_fill(struct mf_sim_store *self, bool full); /* the disk has no room: commits wait */
+bool mf_sim_store_is_full(const struct mf_sim_store *self);
 void mf_sim_store_crash(
     struct mf_sim_store *self); /* a commit under way is kept or lost as a whole; the rest is lost */
 

@@ -103,6 +103,8 @@ void mf_sim_text_of(const struct mf_desc *desc, const void *what, char *array, s
 
 void mf_sim_trace(struct mf_sim_world *self, const char *who, const char *format, ...)
 {
+    if (!mf_sim_traces(self))
+        return;
     char *line = self->trace_ring[self->trace_lines++ % MF_SIM_TRACE_LINES];
     int head = snprintf(line, MF_SIM_TRACE_LINE, "%9lld %-9s ", (long long)self->now, who);
     va_list args;
@@ -117,13 +119,13 @@ void mf_sim_trace(struct mf_sim_world *self, const char *who, const char *format
 static bool is_heartbeat(enum mf_kind kind)
 {
     return kind == MF_MSG_WORKER_ALIVE || kind == MF_MSG_ALIVE_ACK || kind == MF_MSG_MONITOR_ALIVE ||
-           kind == MF_MSG_CREDIT;
+           kind == MF_MSG_CREDIT || kind == MF_MSG_LEASE_ASK || kind == MF_MSG_LEASE_GRANT;
 }
 
 void mf_sim_trace_message(struct mf_sim_world *self, const char *from, const char *to,
                           const struct mf_message *message)
 {
-    if (is_heartbeat(message->kind))
+    if (is_heartbeat(message->kind) || !mf_sim_traces(self))
         return;
     const struct mf_desc *desc = mf_kind_desc(message->kind);
     char text[300];

@@ -9,15 +9,15 @@
 #include "sim_client.h"
 #include "sim_health.h"
 #include "sim_node.h"
+#include "weather.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum {
-    HEAL_LIMIT_MS = 240000, /* I8: once faults stop, all is well within this */
-    QUIET_MS = 3000,        /* and stays well for this long */
-    LOOK_MS = 250,          /* how often the world looks whether it is well */
-    STEP_LIMIT = 4000000    /* more events than this is a livelock, not a life */
+    QUIET_MS = 3000,       /* all must stay well for this long */
+    LOOK_MS = 250,         /* how often the world looks whether it is well */
+    STEP_LIMIT = 200000000 /* more events than this is a livelock, not a life */
 };
 
 void *mf_sim_alloc(size_t size)
@@ -86,24 +86,40 @@ void mf_sim_fail(struct mf_sim_world *self, const char *invariant, const char *f
     mf_sim_trace(self, "BROKEN", "%s: %s", self->invariant, self->failure);
 }
 
+bool mf_sim_look(const struct mf_sim_world *self, mf_ms *last)
+{
+    if (self->look_ms && *last && self->now - *last < self->look_ms)
+        return false;
+    *last = self->now;
+    return true;
+}
+
 struct mf_sim_world *mf_sim_world_new(const struct mf_sim_options *options)
 {
+    static const mf_ms looks[] = {0, 1000, 10000};
     struct mf_sim_world *self = mf_sim_alloc(sizeof(*self));
     self->options = *options;
     self->now = 1;
+    self->look_ms = looks[options->profile];
     mf_random_seed(&self->random, options->seed);
     self->wall_base = 1700000000000 + mf_sim_between(self, 0, 1000000);
+    self->weather = mf_sim_weather_new(self);
+    self->n_nodes = mf_sim_weather_nodes(self->weather);
+    self->n_monitors = mf_sim_weather_monitors(self->weather);
+    self->n_clients = options->clients;
     self->model = mf_sim_model_new(self);
-    self->faults = mf_sim_faults_new(self);
     self->net = mf_sim_net_new(self);
     self->broker = mf_sim_broker_new(self);
-    self->health = mf_sim_health_new(self);
-    self->nodes = mf_sim_alloc(sizeof(struct mf_sim_node *) * options->nodes);
-    for (uint32_t i = 0; i < options->nodes; i++)
+    self->monitors = mf_sim_alloc(sizeof(struct mf_sim_health *) * self->n_monitors);
+    for (uint32_t i = 0; i < self->n_monitors; i++)
+        self->monitors[i] = mf_sim_health_new(self, i);
+    self->nodes = mf_sim_alloc(sizeof(struct mf_sim_node *) * self->n_nodes);
+    for (uint32_t i = 0; i < self->n_nodes; i++)
         self->nodes[i] = mf_sim_node_new(self, i);
-    self->clients = mf_sim_alloc(sizeof(struct mf_sim_client *) * options->clients);
-    for (uint32_t i = 0; i < options->clients; i++)
+    self->clients = mf_sim_alloc(sizeof(struct mf_sim_client *) * self->n_clients);
+    for (uint32_t i = 0; i < self->n_clients; i++)
         self->clients[i] = mf_sim_client_new(self, i);
+    self->faults = mf_sim_faults_new(self);
     return self;
 }
 
@@ -125,17 +141,20 @@ void mf_sim_world_destroy(struct mf_sim_world **self)
         return;
     *self = NULL;
     drop_events(world);
-    for (uint32_t i = 0; i < world->options.clients; i++)
+    for (uint32_t i = 0; i < world->n_clients; i++)
         mf_sim_client_destroy(&world->clients[i]);
-    for (uint32_t i = 0; i < world->options.nodes; i++)
+    for (uint32_t i = 0; i < world->n_nodes; i++)
         mf_sim_node_destroy(&world->nodes[i]);
+    for (uint32_t i = 0; i < world->n_monitors; i++)
+        mf_sim_health_destroy(&world->monitors[i]);
     free(world->clients);
     free(world->nodes);
-    mf_sim_health_destroy(&world->health);
+    free(world->monitors);
     mf_sim_broker_destroy(&world->broker);
     mf_sim_net_destroy(&world->net);
     mf_sim_faults_destroy(&world->faults);
     mf_sim_model_destroy(&world->model);
+    mf_sim_weather_destroy(&world->weather);
     free(world);
 }
 
@@ -155,32 +174,33 @@ static bool step(struct mf_sim_world *self)
     return !self->failed;
 }
 
-static bool run_until(struct mf_sim_world *self, mf_ms when)
+bool mf_sim_world_pass(struct mf_sim_world *self, mf_ms until)
 {
     struct mf_timer *first;
-    while ((first = mf_heap_first(&self->heap)) && first->when <= when)
+    while ((first = mf_heap_first(&self->heap)) && first->when <= until)
         if (!step(self))
             return false;
-    self->now = when;
+    self->now = until;
     return !self->failed;
 }
 
-static void heal(struct mf_sim_world *self)
+void mf_sim_world_heal(struct mf_sim_world *self)
 {
     mf_sim_trace(self, "world", "faults are over: everything heals");
-    self->healing = true;
+    self->healed = self->now;
     mf_sim_faults_heal(self->faults);
-    for (uint32_t i = 0; i < self->options.clients; i++)
+    for (uint32_t i = 0; i < self->n_clients; i++)
         mf_sim_client_rest(self->clients[i]);
 }
 
 /* Look until all is well and stays so; the reason why it is not yet is what a failure tells. */
 static bool demand_liveness(struct mf_sim_world *self)
 {
-    mf_ms healed = self->now, well_since = -1;
+    mf_ms well_since = -1, bound = mf_sim_weather_heal_bound(self->weather);
+    mf_ms look = self->look_ms > LOOK_MS ? self->look_ms : LOOK_MS;
     char why[512] = "";
-    while (self->now - healed < HEAL_LIMIT_MS) {
-        if (!run_until(self, self->now + LOOK_MS))
+    while (self->now - self->healed < bound) {
+        if (!mf_sim_world_pass(self, self->now + look))
             return false;
         if (!mf_sim_check_well(self, why, sizeof(why)))
             well_since = -1;
@@ -189,20 +209,24 @@ static bool demand_liveness(struct mf_sim_world *self)
         else if (self->now - well_since >= QUIET_MS)
             return true;
     }
-    mf_sim_fail(self, "I8", "not well %d s after faults stopped: %s", HEAL_LIMIT_MS / 1000, why);
+    mf_sim_fail(self, "I8", "not well %lld s after faults stopped: %s", (long long)bound / 1000, why);
     return false;
 }
 
-bool mf_sim_world_run(struct mf_sim_world *self)
+bool mf_sim_world_settle(struct mf_sim_world *self)
 {
-    while (self->fired < self->options.steps)
-        if (!step(self))
-            return !self->failed;
-    heal(self);
     if (!demand_liveness(self))
         return false;
     mf_sim_check_end(self);
     mf_sim_trace(self, "world", "well: %llu rows, %llu events",
                  (unsigned long long)mf_sim_model_seq(self->model), (unsigned long long)self->fired);
     return !self->failed;
+}
+
+bool mf_sim_world_run(struct mf_sim_world *self)
+{
+    if (!mf_sim_world_pass(self, mf_sim_weather_span(self->weather)))
+        return false;
+    mf_sim_world_heal(self);
+    return mf_sim_world_settle(self);
 }

@@ -6,6 +6,7 @@
 
 #include "heap.h"
 #include "ids.h"
+#include "mask.h"
 #include "message.h"
 #include <stdarg.h>
 #include <stdbool.h>
@@ -22,12 +23,18 @@ struct mf_sim_event {
     void (*drop)(struct mf_sim_event *self);
 };
 
+enum mf_sim_profile { MF_SIM_SMALL, MF_SIM_MEDIUM, MF_SIM_LARGE };
+
+struct mf_sim_script;
 struct mf_sim_options {
     uint64_t seed;
-    uint32_t nodes;
+    enum mf_sim_profile profile;
+    uint32_t nodes; /* 0: the seed draws how many */
     uint32_t clients;
-    uint64_t steps; /* events of the phase with faults */
-    bool trace;     /* print every line */
+    mf_ms span_ms;                      /* of the phase with faults; 0: the seed draws it */
+    bool trace;                         /* print every line */
+    struct mf_sim_mask without;         /* faults that are left out */
+    const struct mf_sim_script *script; /* a scenario instead of drawn faults */
 };
 
 enum { MF_SIM_TRACE_LINES = 64, MF_SIM_TRACE_LINE = 400 };
@@ -39,7 +46,8 @@ struct mf_sim_world {
     struct mf_random random;
     struct mf_heap heap;
     uint64_t fired;
-    bool healing; /* faults are over */
+    mf_ms healed;  /* when faults were over; 0 while they are not */
+    mf_ms look_ms; /* how often what costs as much as the world is large is looked at; 0: after every step */
 
     uint64_t trace_lines, trace_hash;
     char trace_ring[MF_SIM_TRACE_LINES][MF_SIM_TRACE_LINE];
@@ -47,14 +55,21 @@ struct mf_sim_world {
     bool failed; /* the first broken invariant */
     char invariant[48], failure[1024];
 
+    struct mf_sim_weather *weather;
     struct mf_sim_faults *faults;
     struct mf_sim_net *net;
     struct mf_sim_model *model;
     struct mf_sim_broker *broker;
-    struct mf_sim_health *health;
+    uint32_t n_monitors, n_nodes, n_clients;
+    struct mf_sim_health **monitors;
     struct mf_sim_node **nodes;
     struct mf_sim_client **clients;
 };
+
+static inline bool mf_sim_healing(const struct mf_sim_world *self)
+{
+    return self->healed > 0;
+}
 
 /* Make a world with all its parts, run it through faults, healing and the last checks. True if every
  * invariant held. */
@@ -62,6 +77,15 @@ struct mf_sim_world *mf_sim_world_new(const struct mf_sim_options *options);
 void mf_sim_world_destroy(struct mf_sim_world **self);
 bool mf_sim_world_run(struct mf_sim_world *self);
 mf_ms mf_sim_wall(const struct mf_sim_world *self);
+
+/* For a scenario's runner: let time pass. False if an invariant broke. */
+bool mf_sim_world_pass(struct mf_sim_world *self, mf_ms until);
+void mf_sim_world_heal(struct mf_sim_world *self); /* faults are over */
+/* I8 and what is checked when all is quiet. */
+bool mf_sim_world_settle(struct mf_sim_world *self);
+
+/* True once in look_ms: for checks that cost as much as the world is large. */
+bool mf_sim_look(const struct mf_sim_world *self, mf_ms *last);
 
 /* Events. `delay_ms` from now; setting one again moves it. */
 void mf_sim_after(struct mf_sim_world *self, struct mf_sim_event *event, mf_ms delay_ms);
@@ -73,7 +97,12 @@ uint64_t mf_sim_below(struct mf_sim_world *self, uint64_t n);
 mf_ms mf_sim_between(struct mf_sim_world *self, mf_ms low, mf_ms high);
 bool mf_sim_chance(struct mf_sim_world *self, unsigned percent);
 
-/* One line of the trace; the last ones are kept for a failure. */
+/* One line of the trace; the last ones are kept for a failure. Large worlds keep none unless asked: telling
+ * would take longer than living. */
+static inline bool mf_sim_traces(const struct mf_sim_world *self)
+{
+    return self->options.trace || self->options.profile == MF_SIM_SMALL;
+}
 void mf_sim_trace(struct mf_sim_world *self, const char *who, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 void mf_sim_trace_message(struct mf_sim_world *self, const char *from, const char *to,

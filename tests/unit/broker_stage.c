@@ -1,5 +1,6 @@
 /* broker_stage.c - see broker_stage.h. */
 #include "broker_stage.h"
+#include "describe.h"
 #include "check.h"
 
 #include <stdarg.h>
@@ -153,10 +154,16 @@ static void drain(struct stage *s)
 
 static void feed_one(struct stage *s, struct mf_broker_event *event)
 {
+    s->fed = s->now;
     event->wall_ms = WALL + s->now;
     mf_broker_feed(s->b, s->now, event);
     mf_broker_check(s->b);
     drain(s);
+}
+
+void stage_breaker(struct stage *s, uint32_t nodes)
+{
+    s->config.breaker_nodes = s->b->config.breaker_nodes = nodes;
 }
 
 void stage_commit(struct stage *s, uint64_t seq)
@@ -164,9 +171,24 @@ void stage_commit(struct stage *s, uint64_t seq)
     feed_one(s, &(struct mf_broker_event){.kind = MF_BROKER_COMMITTED, .seq = seq});
 }
 
+/* An edge that is never late: every deadline before now was kept. */
+static void keep_deadlines(struct stage *s)
+{
+    mf_ms now = s->now, deadline;
+
+    while (s->started && !s->late && (deadline = mf_broker_deadline(s->b)) < now) {
+        s->now = deadline > s->fed ? deadline : s->fed;
+        feed_one(s, &(struct mf_broker_event){.kind = MF_BROKER_TICK});
+        assert_true(mf_broker_deadline(s->b) > s->now);
+    }
+    s->now = now;
+}
+
 void stage_feed(struct stage *s, struct mf_broker_event event)
 {
+    keep_deadlines(s);
     feed_one(s, &event);
+    s->started = true;
     while (!s->hold && s->n_rows && mf_broker_committed(s->b) < s->rows[s->n_rows - 1].row.seq)
         stage_commit(s, s->rows[s->n_rows - 1].row.seq);
 }
@@ -188,6 +210,7 @@ void stage_raw(struct stage *s)
     *s = (struct stage){.next_handle = 1000, .sent = calloc(STAGE_SENT_MAX, sizeof(*s->sent))};
     mf_broker_config_default(&s->config);
     s->config.seed = 42;
+    s->config.breaker_nodes = 0; /* these stages are small, and lose most of their nodes; see stage_breaker */
     s->b = mf_broker_new(&s->config);
 }
 
@@ -195,6 +218,7 @@ void stage_open(struct stage *s)
 {
     stage_raw(s);
     stage_feed(s, (struct mf_broker_event){.kind = MF_BROKER_START});
+    stage_pass(s, STAGE_GRACE);
     stage_client(s, (struct mf_message){.kind = MF_MSG_IMAGE_ADD,
                                         .image_add = {.request_id = mf_str("i"),
                                                       .image = {.name = mf_str("tiny"),
@@ -259,6 +283,7 @@ void stage_restart(struct stage *s, size_t keep_rows)
     mf_broker_destroy(&s->b);
     forget_rows(s, keep_rows);
     s->config.seed++;
+    s->started = false;
     s->b = stage_load(s, NULL, 0, 0);
     memset(s->worker, 0, sizeof(s->worker));
     note(s, "%6lld        -- the broker starts again\n", (long long)s->now);
@@ -298,6 +323,19 @@ void stage_monitor(struct stage *s, struct mf_message message)
     stage_say(s, STAGE_MONITOR, MF_ROLE_MONITOR, "health-0", message);
 }
 
+uint64_t stage_monitor_handle(int monitor)
+{
+    return monitor == 0 ? STAGE_MONITOR : 100 + (uint64_t)monitor;
+}
+
+void stage_monitor_as(struct stage *s, int monitor, struct mf_message message)
+{
+    char name[16];
+
+    snprintf(name, sizeof(name), "health-%d", monitor);
+    stage_say(s, stage_monitor_handle(monitor), MF_ROLE_MONITOR, name, message);
+}
+
 void stage_worker(struct stage *s, int node, struct mf_message message)
 {
     char name[16];
@@ -330,7 +368,8 @@ struct mf_message stage_hello_message(int node)
                                          .started_ms = 1,
                                          .capacity = {.vcpus = 4, .memory_mib = 1000, .disk_mib = 10000},
                                          .class = mf_str("standard"),
-                                         .driver = mf_str("null")}};
+                                         .driver = mf_str("null"),
+                                         .fences = true}};
 }
 
 void stage_hello_as(struct stage *s, int node, struct mf_message hello)
@@ -364,8 +403,24 @@ void stage_verdict(struct stage *s, int node, enum mf_verdict verdict)
                                          .monitor_verdict = {.node = mf_str(name),
                                                              .epoch = s->epoch[node],
                                                              .verdict = verdict,
-                                                             .evidence = MF_EVIDENCE_SILENCE,
+                                                             .evidence = MF_EVIDENCE_CLOSED,
                                                              .silent_ms = 1200}});
+}
+
+void stage_vote(struct stage *s, int monitor, int node, enum mf_verdict verdict, enum mf_evidence evidence)
+{
+    char name[16];
+
+    snprintf(name, sizeof(name), "node-%d", node);
+    stage_monitor_as(s, monitor,
+                     (struct mf_message){.kind = MF_MSG_MONITOR_VERDICT,
+                                         .monitor_verdict = {.node = mf_str(name),
+                                                             .epoch = s->epoch[node],
+                                                             .verdict = verdict,
+                                                             .evidence = evidence,
+                                                             .silent_ms = 1200,
+                                                             .asked = 3,
+                                                             .echoes = 1}});
 }
 
 struct mf_message stage_provision_message(struct stage *s, const char *group, uint64_t count)
@@ -529,4 +584,59 @@ void stage_golden(struct stage *s, const char *name)
         fail_msg("trace %s differs", name);
     }
     free(text);
+}
+
+struct records {
+    struct stage_record items[1024];
+    size_t n;
+};
+
+static void record(void *arg, const char *id, struct mf_str data)
+{
+    struct records *records = arg;
+    struct stage_record *r = &records->items[records->n++];
+
+    assert_true(records->n <= sizeof(records->items) / sizeof(*records->items));
+    snprintf(r->id, sizeof(r->id), "%s", id);
+    mf_buf_append(&r->data, data.ptr, data.len);
+}
+
+static void same(const struct stage *s, struct mf_broker *other)
+{
+    struct mf_buf lived = {0}, loaded = {0};
+
+    mf_describe_fold(s->b, &lived);
+    mf_describe_fold(other, &loaded);
+    mf_buf_append(&lived, "", 1);
+    mf_buf_append(&loaded, "", 1);
+    assert_string_equal(lived.ptr, loaded.ptr);
+    mf_buf_free(&lived);
+    mf_buf_free(&loaded);
+    mf_broker_destroy(&other);
+}
+
+void stage_reloads(const struct stage *s)
+{
+    struct records *records = calloc(1, sizeof(*records));
+
+    same(s, stage_load(s, NULL, 0, 0));
+    mf_broker_snapshot(s->b, record, records);
+    same(s, stage_load(s, records->items, records->n, s->n_rows));
+    while (records->n)
+        mf_buf_free(&records->items[--records->n].data);
+    free(records);
+}
+
+void stage_operator(struct stage *s, enum mf_kind kind, const char *name)
+{
+    struct mf_message message = {.kind = kind};
+    char id[32];
+
+    snprintf(id, sizeof(id), "w%llu", (unsigned long long)++s->next_request);
+    if (kind == MF_MSG_IMAGE_RELEASE)
+        message.image_release =
+            (struct mf_msg_image_release){.request_id = mf_str(id), .image = mf_str(name)};
+    else /* the bodies of the words about nodes are alike */
+        message.node_cordon = (struct mf_msg_node_cordon){.request_id = mf_str(id), .node = mf_str(name)};
+    stage_client(s, message);
 }

@@ -7,7 +7,8 @@
 #include "broker.h"
 #include "state.h"
 
-enum { STAGE_NODES = 8, STAGE_CLIENT = 1, STAGE_MONITOR = 2, STAGE_SENT_MAX = 4096 };
+enum { STAGE_NODES = 32, STAGE_CLIENT = 1, STAGE_MONITOR = 2, STAGE_SENT_MAX = 4096 };
+enum { STAGE_GRACE = 2200 }; /* after a start no verdict takes effect for so long; stage_open lets it pass */
 
 struct stage_row {
     struct mf_broker_row row;
@@ -28,6 +29,8 @@ struct stage {
     struct mf_broker *b;
     struct mf_broker_config config;
     mf_ms now;
+    mf_ms fed;              /* when the core was last fed */
+    bool started, late;     /* late: the edge does not keep the deadlines that lie behind `now` */
     bool hold;              /* rows are not committed until stage_commit */
     uint64_t drop;          /* hold: rows that were handed out but not committed yet */
     struct stage_row *rows; /* the store: committed or handed out */
@@ -49,6 +52,7 @@ struct stage {
 void stage_open(struct stage *s); /* a broker that has started, with image tiny and offering small (1 cpu, 100
                                      MiB, 1000 MiB) */
 void stage_raw(struct stage *s);  /* a broker that has not started */
+void stage_breaker(struct stage *s, uint32_t nodes); /* it is off on a stage until this is said */
 void stage_close(struct stage *s);
 void stage_restart(struct stage *s,
                    size_t keep_rows); /* a new broker on the first rows of the store; starts it */
@@ -60,6 +64,8 @@ void stage_say(struct stage *s, uint64_t handle, enum mf_role role, const char *
                struct mf_message message);
 void stage_client(struct stage *s, struct mf_message message);  /* operator ann */
 void stage_monitor(struct stage *s, struct mf_message message); /* monitor health-0 */
+uint64_t stage_monitor_handle(int monitor);
+void stage_monitor_as(struct stage *s, int monitor, struct mf_message message); /* monitor health-<i> */
 void stage_worker(struct stage *s, int node, struct mf_message message);
 void stage_gone(struct stage *s, uint64_t handle);
 
@@ -68,7 +74,9 @@ void stage_hello(struct stage *s, int node, const struct mf_rec_guest *guests, u
 struct mf_message stage_hello_message(int node);
 void stage_hello_as(struct stage *s, int node, struct mf_message hello);
 void stage_monitor_hello(struct stage *s);
+/* On the evidence of a closed connection, which nothing that the broker heard before contradicts. */
 void stage_verdict(struct stage *s, int node, enum mf_verdict verdict);
+void stage_vote(struct stage *s, int monitor, int node, enum mf_verdict verdict, enum mf_evidence evidence);
 
 void stage_provision(struct stage *s, const char *group, uint64_t count);
 struct mf_message stage_provision_message(struct stage *s, const char *group, uint64_t count);
@@ -96,5 +104,11 @@ size_t stage_count_state(const struct stage *s, enum mf_instance_state state);
 void stage_golden(struct stage *s, const char *name);
 struct mf_broker *stage_load(const struct stage *s, const struct stage_record *records, size_t n_records,
                              size_t from_row);
+
+/* What lived, what replays its log, and what loads a snapshot of it hold the same. */
+void stage_reloads(const struct stage *s);
+/* An operator's word about the node or image of this name: node-cordon, -uncordon, -drain, -forget,
+ * image-release. */
+void stage_operator(struct stage *s, enum mf_kind kind, const char *name);
 
 #endif

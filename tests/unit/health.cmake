@@ -1,5 +1,7 @@
-mf_test(test_health_table SOURCES ${CMAKE_CURRENT_LIST_DIR}/test_health_table.c USES mf_health_core LABELS unit TIMEOUT 30)
-foreach(what core trouble)
+foreach(what table inquiry)
+  mf_test(test_health_${what} SOURCES ${CMAKE_CURRENT_LIST_DIR}/test_health_${what}.c USES mf_health_core LABELS unit TIMEOUT 30)
+endforeach()
+foreach(what core trouble decisions peers)
   mf_test(test_health_${what} SOURCES ${CMAKE_CURRENT_LIST_DIR}/test_health_${what}.c ${CMAKE_CURRENT_LIST_DIR}/health_stage.c
           USES mf_health_core LABELS unit TIMEOUT 60)
 endforeach()

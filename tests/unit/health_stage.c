@@ -1,7 +1,24 @@
 /* health_stage.c - plays the world around a monitor's core. */
 #include "health_stage.h"
 
+enum { ECHO_MS = 2, RELAYED_ECHO_MS = 4 };
+
 struct health_stage stage;
+
+static void trace_alive(const struct mf_msg_monitor_alive *alive)
+{
+    char line[300];
+    if (alive->suspended && !stage.last_alive.suspended) {
+        mf_str_format(line, sizeof(line), "%lld suspended: %.*s\n", (long long)(stage.now - stage.mark),
+                      (int)alive->reason.len, alive->reason.ptr);
+        mf_buf_append(&stage.trace, line, strlen(line));
+    } else if (!alive->suspended && stage.last_alive.suspended) {
+        mf_str_format(line, sizeof(line), "%lld resumed\n", (long long)(stage.now - stage.mark));
+        mf_buf_append(&stage.trace, line, strlen(line));
+    }
+    stage.last_alive = *alive;
+    stage.alives++;
+}
 
 static void trace_message(const struct mf_message *message)
 {
@@ -17,11 +34,116 @@ static void trace_message(const struct mf_message *message)
                       (unsigned long long)v->closed_ms, (unsigned long long)v->agent_dead_ms);
     else {
         assert_int_equal(message->kind, MF_MSG_MONITOR_ALIVE);
-        stage.last_alive = message->monitor_alive;
-        stage.alives++;
+        trace_alive(&message->monitor_alive);
     }
+    if (message->kind == MF_MSG_MONITOR_VERDICT)
+        stage.last_verdict = *v;
     mf_buf_append(&stage.trace, line, strlen(line));
 }
+
+/* -- the network of probes, as keepers make it */
+
+static struct stage_node *by_address(const char *address)
+{
+    for (size_t i = 0; i < NODES; i++)
+        if (strcmp(stage.nodes[i].address, address) == 0)
+            return &stage.nodes[i];
+    fail_msg("nobody has the address %s", address);
+    return NULL;
+}
+
+static size_t place_of(const struct stage_node *node)
+{
+    return (size_t)(node - stage.nodes);
+}
+
+/* One datagram, now. */
+static bool reaches(size_t from, size_t to)
+{
+    return !stage.cut[from][to] && mf_random_below(&stage.random, 100) >= stage.loss;
+}
+
+/* A probe came to `node` from `from`; its echo goes back there, and to the monitor. */
+static void answer(struct stage_node *node, size_t from, const uint8_t *bytes, mf_ms after_ms)
+{
+    struct mf_pulse echo = {
+        .kind = MF_PULSE_ECHO, .epoch = node->epoch, .flags = node->agent_dead ? 0 : MF_PULSE_AGENT_ALIVE};
+    struct mf_pulse probe;
+    assert_int_equal(mf_pulse_peek(bytes, MF_PULSE_SIZE, &probe), 0);
+    if (!reaches(from, place_of(node)))
+        return;
+    assert_true(probe.kind == MF_PULSE_PROBE && mf_pulse_verify(bytes, node->key));
+    node->probed++;
+    node->nonce = probe.nonce;
+    if (!node->pulsing || !reaches(place_of(node), from) || !reaches(from, MONITOR) ||
+        probe.epoch != node->epoch)
+        return;
+    assert_true(stage.n_echoes < ON_THE_WAY);
+    struct stage_datagram *datagram = &stage.echoes[stage.n_echoes++];
+    mf_str_format(echo.node, sizeof(echo.node), "%s", node->name);
+    echo.counter = ++node->counter;
+    echo.nonce = probe.nonce;
+    datagram->due = stage.now + after_ms;
+    mf_pulse_encode(&echo, node->key, datagram->bytes);
+}
+
+static void pass_on(struct stage_node *peer, const uint8_t *bytes)
+{
+    struct mf_relay relay;
+    struct mf_address address;
+    char text[MF_ADDRESS_TEXT];
+    assert_int_equal(mf_relay_peek(bytes, MF_RELAY_SIZE, &relay), 0);
+    if (!reaches(MONITOR, place_of(peer)) || !peer->pulsing)
+        return;
+    assert_true(mf_relay_verify(bytes, peer->key) && strcmp(relay.head.node, peer->name) == 0 &&
+                relay.head.epoch == peer->epoch);
+    peer->relays++;
+    memcpy(address.host, relay.address, sizeof(address.host));
+    address.port = relay.port;
+    answer(by_address(mf_address_text(&address, text)), place_of(peer), relay.probe, RELAYED_ECHO_MS);
+}
+
+static void datagram_left(const struct mf_health_action *action)
+{
+    struct stage_node *node = by_address(action->address);
+    stage.sent++;
+    if (action->len == MF_RELAY_SIZE) {
+        pass_on(node, action->bytes);
+    } else {
+        assert_int_equal(action->len, MF_PULSE_SIZE);
+        answer(node, MONITOR, action->bytes, ECHO_MS);
+    }
+}
+
+static void deliver_echoes(void)
+{
+    for (size_t i = 0; i < stage.n_echoes;)
+        if (stage.echoes[i].due <= stage.now) {
+            struct stage_datagram datagram = stage.echoes[i];
+            stage.echoes[i] = stage.echoes[--stage.n_echoes];
+            stage_feed_bytes(datagram.bytes, sizeof(datagram.bytes));
+        } else {
+            i++;
+        }
+}
+
+void stage_cut_way(size_t from, size_t to)
+{
+    stage.cut[from][to] = true;
+}
+
+void stage_cut(size_t a, size_t b)
+{
+    stage_cut_way(a, b);
+    stage_cut_way(b, a);
+}
+
+void stage_heal(void)
+{
+    memset(stage.cut, 0, sizeof(stage.cut));
+}
+
+/* -- feeding */
 
 void stage_feed(const struct mf_health_event *event)
 {
@@ -30,6 +152,10 @@ void stage_feed(const struct mf_health_event *event)
     mf_health_check(stage.core);
     while (mf_health_poll(stage.core, &action)) {
         struct mf_buf head = {0}, body = {0};
+        if (action.kind == MF_HEALTH_DATAGRAM) {
+            datagram_left(&action);
+            continue;
+        }
         mf_message_encode(action.message, &head, &body); /* asserts that it obeys the table */
         assert_true(mf_may_send(MF_ROLE_MONITOR, action.message->kind));
         mf_buf_free(&head);
@@ -54,6 +180,7 @@ void stage_pulse_bytes(const struct stage_node *node, uint64_t counter, uint8_t 
     struct mf_pulse pulse = {.kind = MF_PULSE_BEAT,
                              .epoch = node->epoch,
                              .counter = counter,
+                             .guests = node->guests,
                              .flags = node->agent_dead ? 0 : MF_PULSE_AGENT_ALIVE};
     mf_str_format(pulse.node, sizeof(pulse.node), "%s", node->name);
     mf_pulse_encode(&pulse, node->key, ret_bytes);
@@ -74,7 +201,10 @@ void stage_beat(struct stage_node *node)
 void stage_told(struct stage_node *node, bool connected, enum mf_node_state state)
 {
     struct mf_message message = {.kind = MF_MSG_MONITOR_NODE};
-    message.monitor_node = (struct mf_msg_monitor_node){.node = mf_str(node->name),
+    struct mf_label rack = {.key = mf_str("rack"), .value = mf_str(node->rack)};
+    message.monitor_node = (struct mf_msg_monitor_node){.probe_address = mf_str(node->address),
+                                                        .labels = {&rack, node->rack[0] ? 1 : 0},
+                                                        .node = mf_str(node->name),
                                                         .epoch = node->epoch,
                                                         .pulse_key = {(const char *)node->key, MF_PULSE_KEY},
                                                         .connected = connected,
@@ -102,6 +232,9 @@ static mf_ms next_time(void)
     for (size_t i = 0; i < NODES; i++)
         if (stage.nodes[i].pulsing && stage.nodes[i].next < next)
             next = stage.nodes[i].next;
+    for (size_t i = 0; i < stage.n_echoes; i++)
+        if (stage.echoes[i].due < next)
+            next = stage.echoes[i].due;
     return next < stage.now ? stage.now : next;
 }
 
@@ -112,8 +245,10 @@ void stage_run_to(mf_ms ms)
         for (size_t i = 0; i < NODES; i++)
             if (stage.nodes[i].pulsing && stage.nodes[i].next <= stage.now) {
                 stage.nodes[i].next += PULSE_MS;
-                stage_beat(&stage.nodes[i]);
+                if (reaches(i, MONITOR))
+                    stage_beat(&stage.nodes[i]);
             }
+        deliver_echoes();
         stage_feed_kind(MF_HEALTH_TICK);
     }
     stage.now = stage.mark + ms;
@@ -125,6 +260,13 @@ void stage_set_mark(void)
     mf_buf_clear(&stage.trace);
 }
 
+bool stage_said(const char *words)
+{
+    mf_buf_append(&stage.trace, "", 1);
+    stage.trace.len--;
+    return strstr(stage.trace.ptr, words) != NULL;
+}
+
 void stage_assert_trace(const char *expected)
 {
     mf_buf_append(&stage.trace, "", 1);
@@ -132,11 +274,11 @@ void stage_assert_trace(const char *expected)
     mf_buf_clear(&stage.trace);
 }
 
-void stage_begin_two(void)
+void stage_begin_some(size_t n)
 {
     stage_feed_kind(MF_HEALTH_LINK_UP);
     stage_welcome();
-    for (size_t i = 0; i < 2; i++) {
+    for (size_t i = 0; i < n; i++) {
         stage_told(&stage.nodes[i], true, MF_NODE_STATE_READY);
         stage_start_pulsing(&stage.nodes[i]);
     }
@@ -144,19 +286,36 @@ void stage_begin_two(void)
     stage_set_mark();
 }
 
-int stage_begin(void **state)
+void stage_begin_two(void)
+{
+    stage_begin_some(2);
+}
+
+static struct mf_health *new_core(bool probe)
 {
     struct mf_health_config config;
     mf_health_config_default(&config);
     mf_str_format(config.name, sizeof(config.name), "health-0");
     mf_str_format(config.pulse_address, sizeof(config.pulse_address), "127.0.0.1:7000");
-    stage.core = mf_health_new(&config);
+    config.probe = probe;
+    return mf_health_new(&config);
+}
+
+void stage_without_probes(void)
+{
+    mf_health_destroy(&stage.core);
+    stage.core = new_core(false);
+}
+
+int stage_begin(void **state)
+{
+    memset(&stage, 0, sizeof(stage));
+    mf_random_seed(&stage.random, 1);
+    stage.core = new_core(true);
     stage.now = stage.mark = 100000;
-    stage.alives = 0;
-    mf_buf_clear(&stage.trace);
-    memset(stage.nodes, 0, sizeof(stage.nodes));
     for (size_t i = 0; i < NODES; i++) {
         mf_str_format(stage.nodes[i].name, sizeof(stage.nodes[i].name), "n%zu", i);
+        mf_str_format(stage.nodes[i].address, sizeof(stage.nodes[i].address), "10.0.0.%zu:7711", i + 1);
         memset(stage.nodes[i].key, (int)i + 1, MF_PULSE_KEY);
         stage.nodes[i].epoch = 10 + i;
         stage.nodes[i].counter = 1000000;

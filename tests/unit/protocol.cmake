@@ -1,5 +1,5 @@
 # Unit tests of protocol/: the codec by the table, and the small things under it.
-foreach(what codec hostile bounds ids pulse containers)
+foreach(what codec hostile bounds ids pulse address containers)
   mf_test(test_protocol_${what} SOURCES ${CMAKE_CURRENT_LIST_DIR}/test_protocol_${what}.c USES mf_protocol LABELS unit protocol)
 endforeach()
 

@@ -80,10 +80,43 @@ static void test_unknown_domains_cost(void **state)
     for (int round = 0; round < 10; round++) {
         for (int i = 0; i < MANY; i++)
             guests[i] = (struct mf_rec_guest){.id = {{(uint8_t)(i >> 8), (uint8_t)i, (uint8_t)round, 1}},
-                                              .state = MF_GUEST_STATE_RUNNING};
+                                              .state = MF_GUEST_STATE_RUNNING,
+                                              .name = mf_str("x")};
         stage_hello(&s, EVIL, guests, MANY);
     }
     assert_int_equal(stage_count_rows(&s, MF_EV_DOMAIN_UNKNOWN), MANY);
+    free(guests);
+    stage_close(&s);
+}
+
+/* Other strangers each time it is asked: what it tells is paced, too. */
+static void test_inventories_of_strangers_cost(void **state)
+{
+    enum { MANY = 2000 };
+    struct stage s;
+    struct mf_rec_guest *guests = calloc(MANY, sizeof(*guests));
+    struct mf_rec_guest first = {.id = {{9}}, .state = MF_GUEST_STATE_RUNNING, .name = mf_str("x")};
+
+    stage_open(&s);
+    stage_hello(&s, EVIL, &first, 1);
+    for (int round = 0; round < 60; round++) {
+        stage_forget_sent(&s);
+        stage_pass(&s, 10000);
+        const struct mf_message *ask = stage_last(&s, s.worker[EVIL], MF_MSG_INVENTORY_ASK);
+        struct mf_message m = {.kind = MF_MSG_INVENTORY};
+        if (!ask)
+            continue;
+        for (int i = 0; i < MANY; i++)
+            guests[i] = (struct mf_rec_guest){.id = {{(uint8_t)(i >> 8), (uint8_t)i, (uint8_t)round, 1}},
+                                              .state = MF_GUEST_STATE_RUNNING,
+                                              .name = mf_str("x")};
+        m.inventory.ask_id = ask->inventory_ask.ask_id;
+        m.inventory.epoch = s.epoch[EVIL];
+        m.inventory.guests.items = guests;
+        m.inventory.guests.n = MANY;
+        stage_worker(&s, EVIL, m);
+    }
+    assert_in_range(stage_count_rows(&s, MF_EV_DOMAIN_UNKNOWN), MANY, 12 * MANY); /* not 60 times */
     free(guests);
     stage_close(&s);
 }
@@ -113,6 +146,15 @@ static void claim(struct stage *s, const char *name)
     stage_hello(s, EVIL, &guest, 1);
 }
 
+static int claims(const struct stage *s)
+{
+    int n = 0;
+
+    for (const struct mf_stranger *stranger = s->b->claims; stranger; stranger = stranger->next_claim)
+        n++;
+    return n;
+}
+
 /* A number that is read as another would hold a slot that the name does not say. */
 static void test_names_that_claim_nothing(void **state)
 {
@@ -136,13 +178,13 @@ static void test_names_that_claim_nothing(void **state)
     stage_open(&s);
     for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
         claim(&s, names[i]);
-        assert_int_equal(s.b->n_claims, 0);
+        assert_int_equal(claims(&s), 0);
         stage_pass(&s, 1000);
     }
     claim(&s, "web/0#1");
-    assert_int_equal(s.b->n_claims, 1);
+    assert_int_equal(claims(&s), 1);
     claim(&s, "default/web/9999#18446744073709551615");
-    assert_int_equal(s.b->n_claims, 1);
+    assert_int_equal(claims(&s), 1);
     stage_close(&s);
 }
 
@@ -217,6 +259,7 @@ int main(void)
         cmocka_unit_test(test_a_worker_cannot_poison_the_term),
         cmocka_unit_test(test_hellos_are_paced),
         cmocka_unit_test(test_unknown_domains_cost),
+        cmocka_unit_test(test_inventories_of_strangers_cost),
         cmocka_unit_test(test_refusals_do_not_fill_the_log),
         cmocka_unit_test(test_names_that_claim_nothing),
         cmocka_unit_test(test_pulse_addresses),

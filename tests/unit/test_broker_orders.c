@@ -242,6 +242,33 @@ static void test_placed_on_a_node_that_never_returns(void **state)
     stage_close(&s);
 }
 
+/* Its node left after the order did: nobody waits for it beyond the order's own time. */
+static void test_a_destroy_whose_node_went_away(void **state)
+{
+    for (int fails = 0; fails < 2; fails++) {
+        struct stage s;
+
+        stage_open(&s);
+        stage_hello(&s, 0, NULL, 0);
+        stage_provision(&s, "web", 1);
+        stage_answer_all(&s);
+        struct mf_rec_guest guest = {.id = stage_current(&s, "web", 0)->id, .state = MF_GUEST_STATE_RUNNING};
+        stage_destroy(&s, "web");
+        struct mf_message order = *stage_last(&s, s.worker[0], MF_MSG_ORDER_DESTROY);
+        if (fails)
+            stage_answer(&s, 0, &order, "driver");
+        stage_gone(&s, s.worker[0]);
+        stage_pass(&s, s.config.destroy_ms + 5000);
+        assert_int_equal(stage_count_state(&s, MF_INSTANCE_STATE_TOMBSTONE), 1);
+        stage_hello(&s, 0, &guest, 1); /* it is told when it is back */
+        assert_int_equal(stage_count_state(&s, MF_INSTANCE_STATE_DESTROYING), 1);
+        stage_answer_all(&s);
+        assert_null(mf_group_active(s.b, mf_str("web")));
+        assert_int_equal(s.b->groups.n, 0);
+        stage_close(&s);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -254,6 +281,7 @@ int main(void)
         cmocka_unit_test(test_outbox_is_bounded_and_destroys_go_first),
         cmocka_unit_test(test_restart_goes_on),
         cmocka_unit_test(test_placed_on_a_node_that_never_returns),
+        cmocka_unit_test(test_a_destroy_whose_node_went_away),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

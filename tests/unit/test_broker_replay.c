@@ -68,6 +68,34 @@ static void say_hello(struct world *w, int node)
     stage_hello(&w->s, node, w->hosts[node].guests, w->hosts[node].n);
 }
 
+static void tell_inventory(struct world *w, int node, uint64_t ask_id)
+{
+    struct mf_message m = {.kind = MF_MSG_INVENTORY,
+                           .inventory = {.ask_id = ask_id, .epoch = w->s.epoch[node]}};
+
+    m.inventory.guests.items = w->hosts[node].guests;
+    m.inventory.guests.n = w->hosts[node].n;
+    stage_worker(&w->s, node, m);
+}
+
+enum { NAME_BYTES = 32, NAMES = 65536 }; /* more than there ever are at once */
+static char *new_name(void)
+{
+    static char names[NAMES][NAME_BYTES];
+    static size_t next;
+
+    return names[next++ % NAMES];
+}
+
+static struct mf_rec_guest guest_made(const struct mf_msg_order_create *order)
+{
+    char *name = new_name();
+
+    snprintf(name, NAME_BYTES, "%.*s/%u#%u", (int)order->group.len, order->group.ptr, (unsigned)order->slot,
+             (unsigned)order->generation);
+    return (struct mf_rec_guest){.id = order->id, .state = MF_GUEST_STATE_RUNNING, .name = mf_str(name)};
+}
+
 /* Every order that left is carried out, fails, or is lost on the way. */
 static void work(struct world *w, bool faults)
 {
@@ -79,6 +107,10 @@ static void work(struct world *w, bool faults)
         struct host *host = &w->hosts[node];
         if (order.kind == MF_MSG_HELLO_AGAIN) {
             say_hello(w, node);
+            continue;
+        }
+        if (order.kind == MF_MSG_INVENTORY_ASK && order.inventory_ask.epoch == w->s.epoch[node]) {
+            tell_inventory(w, node, order.inventory_ask.ask_id);
             continue;
         }
         if (order.kind != MF_MSG_ORDER_CREATE && order.kind != MF_MSG_ORDER_DESTROY)
@@ -97,8 +129,7 @@ static void work(struct world *w, bool faults)
             if (!guest_of(host, order.order_create.id)) {
                 assert_true(host->n < GUESTS);
                 host->made_by[host->n] = order.order_create.order_id;
-                host->guests[host->n++] =
-                    (struct mf_rec_guest){.id = order.order_create.id, .state = MF_GUEST_STATE_RUNNING};
+                host->guests[host->n++] = guest_made(&order.order_create);
             }
         } else if (guest_of(host, order.order_destroy.id)) {
             guest_gone(host, guest_of(host, order.order_destroy.id));
@@ -174,10 +205,173 @@ static void crash(struct world *w)
     w->s.hold = false;
     stage_restart(&w->s, keep);
     stage_forget_sent(&w->s);
-    stage_monitor_hello(&w->s);
     for (int i = 0; i < NODES; i++)
         if (w->hosts[i].connected)
             say_hello(w, i);
+}
+
+/* ------------------------------------------------------------------ monitors and operators */
+
+enum { MONITORS = 3 };
+
+static void monitors_hello(struct world *w)
+{
+    for (int i = 0; i < MONITORS; i++)
+        stage_monitor_as(&w->s, i,
+                         (struct mf_message){.kind = MF_MSG_MONITOR_HELLO,
+                                             .monitor_hello = {.pulse_address = mf_str("127.0.0.1:7000")}});
+}
+
+static void monitors_alive(struct world *w, bool suspended)
+{
+    for (int i = 0; i < MONITORS; i++)
+        stage_monitor_as(&w->s, i,
+                         (struct mf_message){.kind = MF_MSG_MONITOR_ALIVE,
+                                             .monitor_alive = {.suspended = suspended && chance(w, 50)}});
+}
+
+static void freeze(struct world *w, bool on)
+{
+    char id[32];
+
+    snprintf(id, sizeof(id), "f%llu", (unsigned long long)++w->s.next_request);
+    if (on)
+        stage_client(&w->s, (struct mf_message){.kind = MF_MSG_FREEZE, .freeze = {.request_id = mf_str(id)}});
+    else
+        stage_client(&w->s, (struct mf_message){.kind = MF_MSG_THAW, .thaw = {.request_id = mf_str(id)}});
+}
+
+static void forget_monitor(struct world *w)
+{
+    char id[32];
+
+    snprintf(id, sizeof(id), "m%llu", (unsigned long long)++w->s.next_request);
+    stage_client(&w->s, (struct mf_message){
+                            .kind = MF_MSG_MONITOR_FORGET,
+                            .monitor_forget = {.request_id = mf_str(id), .monitor = mf_str("health-1")}});
+}
+
+/* They see what they like, each for itself. */
+static void vote(struct world *w, int node, enum mf_verdict verdict)
+{
+    static const enum mf_evidence evidence[] = {MF_EVIDENCE_SILENCE, MF_EVIDENCE_CLOSED,
+                                                MF_EVIDENCE_AGENT_DEAD};
+
+    for (int i = 0; i < MONITORS; i++)
+        if (w->s.epoch[node] && chance(w, 70))
+            stage_vote(&w->s, i, node, verdict, evidence[mf_random_below(&w->random, 3)]);
+}
+
+static void trouble(struct world *w)
+{
+    switch (mf_random_below(&w->random, 5)) {
+    case 0:
+        monitors_hello(w);
+        return;
+    case 1:
+        monitors_alive(w, true);
+        return;
+    case 2:
+        freeze(w, true);
+        return;
+    case 3:
+        freeze(w, false);
+        return;
+    default:
+        forget_monitor(w);
+    }
+}
+
+/* ------------------------------------------------------------------ what is asked, what goes wrong */
+
+/* Of the groups, db is at-most. */
+static void provision(struct world *w, const char *group)
+{
+    struct mf_message message = stage_provision_message(&w->s, group, 1 + mf_random_below(&w->random, 6));
+
+    message.provision.policy = strcmp(group, "db") == 0 ? MF_POLICY_AT_MOST : MF_POLICY_AT_LEAST;
+    message.provision.min = chance(w, 50) ? 1 : 0;
+    stage_client(&w->s, message);
+}
+
+static void drain(struct world *w, int node, bool on)
+{
+    char id[32], name[16];
+
+    snprintf(name, sizeof(name), "node-%d", node);
+    snprintf(id, sizeof(id), "n%llu", (unsigned long long)++w->s.next_request);
+    if (on)
+        stage_client(&w->s,
+                     (struct mf_message){.kind = MF_MSG_NODE_DRAIN,
+                                         .node_drain = {.request_id = mf_str(id), .node = mf_str(name)}});
+    else
+        stage_client(&w->s,
+                     (struct mf_message){.kind = MF_MSG_NODE_UNCORDON,
+                                         .node_uncordon = {.request_id = mf_str(id), .node = mf_str(name)}});
+}
+
+static void word(struct world *w, enum mf_kind kind, int node)
+{
+    char name[16];
+
+    snprintf(name, sizeof(name), "node-%d", node);
+    stage_operator(&w->s, kind, name);
+}
+
+/* About a domain that nobody knows, if there is one. */
+static void stranger(struct world *w, enum mf_kind kind, int node)
+{
+    char id[32], name[16];
+    const struct mf_node *n;
+    struct mf_message message = {.kind = kind};
+
+    snprintf(name, sizeof(name), "node-%d", node);
+    snprintf(id, sizeof(id), "u%llu", (unsigned long long)++w->s.next_request);
+    n = mf_node_find(w->s.b, mf_str(name));
+    if (!n || !n->strangers)
+        return;
+    message.purge =
+        (struct mf_msg_purge){.request_id = mf_str(id), .node = mf_str(name), .id = n->strangers->id};
+    stage_client(&w->s, message); /* the bodies of adopt and purge are alike */
+}
+
+static void manage(struct world *w)
+{
+    static const enum mf_kind kinds[] = {MF_MSG_NODE_CORDON, MF_MSG_NODE_UNCORDON, MF_MSG_NODE_FORGET};
+    int node = (int)mf_random_below(&w->random, NODES);
+
+    if (chance(w, 30))
+        stranger(w, chance(w, 50) ? MF_MSG_ADOPT : MF_MSG_PURGE, node);
+    else
+        word(w, kinds[mf_random_below(&w->random, 3)], node);
+}
+
+/* Somebody starts a domain of a name like ours. */
+static void intrude(struct world *w, struct host *host)
+{
+    char *name = new_name();
+
+    if (host->n >= GUESTS / 2)
+        return;
+    snprintf(name, NAME_BYTES, "%s/%u#%u", groups[mf_random_below(&w->random, 3)],
+             (unsigned)mf_random_below(&w->random, 6), (unsigned)mf_random_below(&w->random, 20) + 1);
+    host->made_by[host->n] = 0;
+    host->guests[host->n++] = (struct mf_rec_guest){
+        .id = mf_uuid_make(&w->random, w->s.now), .state = MF_GUEST_STATE_RUNNING, .name = mf_str(name)};
+}
+
+/* An alive, with what it has as it is. */
+static void say_alive(struct world *w, int node)
+{
+    const struct host *host = &w->hosts[node];
+    struct mf_message m = {.kind = MF_MSG_WORKER_ALIVE,
+                           .worker_alive = {.epoch = w->s.epoch[node], .has = 12, .guests = host->n}};
+
+    for (uint32_t i = 0; i < host->n; i++)
+        m.worker_alive.digest ^= mf_guest_digest(host->guests[i].id);
+    m.worker_alive.running = host->n;
+    if (host->connected && w->s.epoch[node])
+        stage_worker(&w->s, node, m);
 }
 
 static void ask(struct world *w)
@@ -185,9 +379,15 @@ static void ask(struct world *w)
     const char *group = groups[mf_random_below(&w->random, 3)];
     char target[32];
 
-    switch (mf_random_below(&w->random, 4)) {
+    switch (mf_random_below(&w->random, 6)) {
+    case 4:
+        manage(w);
+        return;
     case 0:
-        stage_provision(&w->s, group, 1 + mf_random_below(&w->random, 6));
+        provision(w, group);
+        return;
+    case 3:
+        drain(w, (int)mf_random_below(&w->random, NODES), chance(w, 50));
         return;
     case 1:
         stage_scale(&w->s, group, mf_random_below(&w->random, 7));
@@ -207,7 +407,22 @@ static void fault(struct world *w)
     int node = (int)mf_random_below(&w->random, NODES);
     struct host *host = &w->hosts[node];
 
-    switch (mf_random_below(&w->random, 8)) {
+    switch (mf_random_below(&w->random, 13)) {
+    case 12:
+        if (chance(w, 30))
+            intrude(w, host);
+        return;
+    case 11:
+    case 10:
+        for (int i = 0; i < 3; i++)
+            say_alive(w, node);
+        return;
+    case 8:
+        if (w->s.worker[node] && w->s.epoch[node])
+            stage_worker(&w->s, node,
+                         (struct mf_message){.kind = MF_MSG_LEASE_ASK,
+                                             .lease_ask = {.epoch = w->s.epoch[node], .ask_id = 2}});
+        return;
     case 0:
         if (host->n) { /* a guest dies; its report may be lost, then the next hello tells */
             struct mf_uuid id = host->guests[0].id;
@@ -217,12 +432,13 @@ static void fault(struct world *w)
         }
         return;
     case 1:
-        if (w->s.epoch[node])
-            stage_verdict(&w->s, node, chance(w, 50) ? MF_VERDICT_SUSPECT : MF_VERDICT_RECOVERED);
+        vote(w, node, chance(w, 50) ? MF_VERDICT_SUSPECT : MF_VERDICT_RECOVERED);
         return;
     case 2:
-        if (w->s.epoch[node])
-            stage_verdict(&w->s, node, MF_VERDICT_FAILED);
+        vote(w, node, MF_VERDICT_FAILED);
+        return;
+    case 7:
+        trouble(w);
         return;
     case 3:
         if (host->connected)
@@ -241,8 +457,10 @@ static void fault(struct world *w)
         stage_pass(&w->s, (mf_ms)mf_random_below(&w->random, 20000));
         return;
     default:
-        if (chance(w, 40))
-            crash(w);
+        if (!chance(w, 40))
+            return;
+        crash(w);
+        monitors_hello(w);
     }
 }
 
@@ -251,10 +469,16 @@ static void calm(struct world *w)
     w->s.hold = false;
     stage_feed(&w->s, (struct mf_broker_event){.kind = MF_BROKER_TICK});
     for (int i = 0; i < NODES; i++)
+        drain(w, i, false);
+    freeze(w, false);
+    for (int i = 0; i < NODES; i++)
         say_hello(w, i);
     for (int round = 0; round < 40; round++) {
         while (w->s.n_sent)
             work(w, false);
+        for (int i = 0; i < 4 * NODES; i++)
+            say_alive(w, i % NODES);
+        stranger(w, MF_MSG_PURGE, round % NODES);
         stage_pass(&w->s, 10000);
     }
 }
@@ -310,7 +534,8 @@ static void history(uint64_t seed)
     fprintf(stderr, "seed %llu\n", (unsigned long long)seed);
     mf_random_seed(&w.random, seed);
     stage_open(&w.s);
-    stage_monitor_hello(&w.s);
+    stage_breaker(&w.s, seed % 2 ? NODES : 0);
+    monitors_hello(&w);
     for (int i = 0; i < NODES; i++)
         say_hello(&w, i);
     for (int step = 0; step < STEPS; step++) {
@@ -318,6 +543,8 @@ static void history(uint64_t seed)
         w.s.trace.len = 0;
         w.s.hold = chance(&w, w.s.hold ? 70 : 20);
         stage_feed(&w.s, (struct mf_broker_event){.kind = MF_BROKER_TICK});
+        if (step % 4 == 0)
+            monitors_alive(&w, chance(&w, 10));
         if (chance(&w, 30))
             ask(&w);
         else if (chance(&w, 40))

@@ -97,10 +97,6 @@ static void test_refusals(void **state)
     m.provision.min = 3;
     stage_client(&s, m);
     error_is(&s, "invalid");
-    m = stage_provision_message(&s, "web", 2);
-    m.provision.policy = MF_POLICY_AT_MOST;
-    stage_client(&s, m);
-    error_is(&s, "unsupported");
     stage_scale(&s, "web", 2);
     error_is(&s, "unknown");
     stage_destroy(&s, "web");

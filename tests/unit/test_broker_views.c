@@ -330,6 +330,28 @@ static void test_logs(void **state)
     stage_close(&s);
 }
 
+/* Questions and births that wait share a heap of deadlines; it outlives neither of them at the end. */
+static void test_an_end_with_questions_open(void **state)
+{
+    struct stage s;
+
+    stage_open(&s);
+    stage_hello(&s, 0, NULL, 0);
+    stage_provision(&s, "web", 4);
+    stage_answer_all(&s);
+    for (uint32_t i = 1; i < 4; i++) /* twice, so that the next births are put off */
+        for (int times = 0; times < 2; times++) {
+            stage_death(&s, 0, stage_current(&s, "web", i)->id);
+            stage_answer_all(&s);
+        }
+    for (int i = 0; i < 16; i++)
+        stage_client(&s, (struct mf_message){.kind = MF_MSG_LOGS,
+                                             .logs = {.request_id = mf_str("l"), .target = mf_str("web/0")}});
+    assert_int_equal(s.b->n_asks, 16);
+    assert_null(stage_current(&s, "web", 1));
+    stage_close(&s);
+}
+
 static void test_snapshot_is_asked_for(void **state)
 {
     struct stage s;
@@ -373,6 +395,7 @@ int main(void)
         cmocka_unit_test(test_stream_after_a_refusal),
         cmocka_unit_test(test_stream_waits_for_commits),
         cmocka_unit_test(test_logs),
+        cmocka_unit_test(test_an_end_with_questions_open),
         cmocka_unit_test(test_snapshot_is_asked_for),
         cmocka_unit_test(test_describe),
     };

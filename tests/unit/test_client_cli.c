@@ -111,6 +111,14 @@ static void misuse_is_two(void **state)
         "mayfly key create --keys /nonexistent --role client Bad_Name",
         "mayfly image add tiny --kernel x",
         "mayfly offering add small --vcpus 1",
+        "mayfly drain",
+        "mayfly cordon a b",
+        "mayfly node",
+        "mayfly node forget",
+        "mayfly freeze now",
+        "mayfly adopt node-1",
+        "mayfly adopt node-1 web/3",
+        "mayfly purge node-1 nonsense",
         "mayfly dev up",
         "mayfly dev kill",
     };
@@ -203,13 +211,38 @@ static void only_whole_paths_are_ours(void **state)
     assert_false(mf_dev_mentions("", 0, "/d"));
 }
 
+static void every_member_has_a_name_and_an_address(void **state)
+{
+    static const char *const names[] = {"broker", "health-0", "health-1", "health-2", "node-0", "node-1"};
+    static const char *const places[] = {"10.77.0.1", "10.77.0.2", "10.77.0.3",
+                                         "10.77.0.4", "10.77.1.1", "10.77.1.2"};
+    struct mf_dev dev = {.monitors = 3, .nodes = 2, .subnet = 77};
+    char name[64], address[MF_DEV_ADDRESS];
+    for (uint64_t i = 0; i < 6; i++) {
+        assert_true(mf_dev_name(&dev, i, name));
+        assert_string_equal(name, names[i]);
+        assert_string_equal(mf_dev_net_address(&dev, name, address), places[i]);
+    }
+    assert_false(mf_dev_name(&dev, 6, name));
+    assert_true(mf_dev_is_name(&dev, "node-1") && !mf_dev_is_name(&dev, "node-2") &&
+                !mf_dev_is_name(&dev, "health-3"));
+    assert_string_equal(mf_dev_net_address(&dev, "node-200", address), "10.77.2.1");
+    dev.subnet = 0;
+    assert_string_equal(mf_dev_net_address(&dev, "node-1", address), "127.0.0.1");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(table_is_sound),         cmocka_unit_test(helps_with_every_command),
-        cmocka_unit_test(misuse_is_two),          cmocka_unit_test(failure_is_one),
-        cmocka_unit_test(targets_are_understood), cmocka_unit_test(targets_are_refused),
-        cmocka_unit_test(request_ids_differ),     cmocka_unit_test(only_whole_paths_are_ours),
+        cmocka_unit_test(every_member_has_a_name_and_an_address),
+        cmocka_unit_test(table_is_sound),
+        cmocka_unit_test(helps_with_every_command),
+        cmocka_unit_test(misuse_is_two),
+        cmocka_unit_test(failure_is_one),
+        cmocka_unit_test(targets_are_understood),
+        cmocka_unit_test(targets_are_refused),
+        cmocka_unit_test(request_ids_differ),
+        cmocka_unit_test(only_whole_paths_are_ours),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -13,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -26,7 +28,9 @@ static const struct mf_driver_ops *ops;
 static struct mf_driver *driver;
 static char error[512];
 
-static const char survivor_text[] = "01990000-0000-7000-8000-00000000beef";
+static const char survivor_text[] = "01990000-0000-7000-8000-00000000beef",
+                  lost_text[] = "01990000-0000-7000-8000-00000000dead",
+                  half_made_text[] = "01990000-0000-7000-8000-0000000000ff";
 
 static int open_driver(void **state)
 {
@@ -152,7 +156,7 @@ static void test_capacity(void **state)
 {
     struct mf_rec_resources capacity = {0};
     assert_int_equal(ops->capacity(driver, &capacity, error), 0);
-    assert_true(capacity.vcpus > 0 && capacity.memory_mib > 0);
+    assert_true(capacity.vcpus > 0 && (capacity.memory_mib > 0 || strcmp(kind, "test") == 0));
     assert_true(ops->type(driver)[0]);
 }
 
@@ -191,6 +195,139 @@ static void test_foreign(void **state)
     assert_int_equal(n, 1);
     assert_string_equal(guests[0].name, "");
     free(guests);
+    struct mf_rec_resources capacity = {
+        0}; /* 16 CPUs at 400 percent, less the two of the domain that is not ours */
+    assert_int_equal(ops->capacity(driver, &capacity, error), 0);
+    assert_int_equal(capacity.vcpus, 16 * 4 - 2);
+    assert_int_equal(capacity.memory_mib, 0); /* it has more than the whole node */
+}
+
+/* ---- at-most guests */
+
+struct holding {
+    bool may, asked, paused;
+    int64_t pid;
+};
+
+/* In the creating thread: the guest is there, its process too, and it does not run. */
+static bool hold(void *arg, struct mf_uuid id, int64_t pid)
+{
+    struct holding *holding = arg;
+    struct mf_driver_guest found;
+    holding->asked = true;
+    holding->pid = pid;
+    holding->paused = listed(id, &found) && !found.running && found.at_most &&
+                      (!can(MF_DRIVER_HAS_PID) || found.pid == pid);
+    return holding->may;
+}
+
+static void make_at_most(struct guest *guest, struct holding *holding)
+{
+    guest_make(guest, mf_world_id(), NULL);
+    guest->spec.at_most = true;
+    guest->spec.hold = hold;
+    guest->spec.hold_arg = holding;
+}
+
+static void test_at_most(void **state)
+{
+    struct guest guest;
+    struct mf_driver_guest found;
+    struct holding holding = {.may = true};
+    int64_t pid;
+    make_at_most(&guest, &holding);
+    if (!can(MF_DRIVER_FENCEABLE)) {
+        assert_int_equal(ops->create(driver, &guest.spec, &pid, error), -ENOTSUP);
+        assert_gone(&guest);
+        return;
+    }
+    pid = create(&guest);
+    assert_true(holding.asked && holding.paused);
+    assert_true(listed(guest.id, &found));
+    assert_true(found.running && found.at_most);
+    assert_string_equal(found.name, guest.spec.name);
+    if (can(MF_DRIVER_HAS_PID))
+        assert_true(pid == holding.pid &&
+                    mf_process_is_guest((pid_t)pid, guest.id)); /* its own, not a shared one */
+    holding.asked = false;
+    assert_int_equal(create(&guest), pid); /* runs already: nobody is asked again */
+    assert_false(holding.asked);
+    if (real)
+        await_line(&guest, "mayfly: ready");
+    destroy(guest.id, 0);
+    assert_gone(&guest);
+}
+
+static void test_at_most_denied(void **state)
+{
+    struct guest guest;
+    struct holding holding = {.may = false};
+    int64_t pid;
+    if (!can(MF_DRIVER_FENCEABLE))
+        skip();
+    make_at_most(&guest, &holding);
+    assert_true(ops->create(driver, &guest.spec, &pid, error) < 0);
+    assert_true(holding.asked && holding.paused);
+    assert_non_null(strstr(error, "keeper"));
+    assert_gone(&guest);
+}
+
+/* What a keeper does at the lease's end. */
+static void test_at_most_killed(void **state)
+{
+    struct guest guest;
+    struct holding holding = {.may = true};
+    if (!can(MF_DRIVER_FENCEABLE | MF_DRIVER_HAS_EVENTS))
+        skip();
+    make_at_most(&guest, &holding);
+    assert_int_equal(kill((pid_t)create(&guest), SIGKILL), 0);
+    assert_int_equal(mf_world_await_death(guest.id, DEATH_LIMIT_MS), MF_DEATH_EXITED);
+    assert_false(runs(guest.id));
+    destroy(guest.id, 0);
+    assert_gone(&guest);
+}
+
+static void *create_thread(void *arg);
+
+static bool hold_for_ever(void *arg, struct mf_uuid id, int64_t pid)
+{
+    sem_post(arg);
+    while (arg)
+        pause();
+    return false;
+}
+
+static void test_leave_half_made(void **state)
+{
+    static struct guest guest;
+    static sem_t asked;
+    struct mf_uuid id;
+    pthread_t thread;
+    if (!can(MF_DRIVER_SURVIVES | MF_DRIVER_FENCEABLE))
+        skip();
+    assert_true(mf_uuid_parse(half_made_text, strlen(half_made_text), &id));
+    guest_make(&guest, id, NULL);
+    guest.spec.at_most = true;
+    guest.spec.hold = hold_for_ever;
+    guest.spec.hold_arg = &asked;
+    sem_init(&asked, 0, 0);
+    assert_int_equal(pthread_create(&thread, NULL, create_thread, &guest), 0);
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += BOOT_LIMIT_MS / 1000;
+    assert_int_equal(sem_timedwait(&asked, &until), 0);
+    assert_true(!can(MF_DRIVER_HAS_PID) || mf_process_find_guest(id) > 1);
+}
+
+static void test_half_made_is_gone(void **state)
+{
+    struct guest guest;
+    struct mf_uuid id;
+    if (!can(MF_DRIVER_SURVIVES))
+        skip();
+    assert_true(mf_uuid_parse(half_made_text, strlen(half_made_text), &id));
+    guest_make(&guest, id, NULL);
+    assert_gone(&guest);
 }
 
 static void test_bad_spec(void **state)
@@ -430,6 +567,37 @@ static void test_found_again(void **state)
     assert_gone(&guest);
 }
 
+/* libvirt forgets a guest whose state files are gone; the guest does not stop for that. */
+static void test_leave_lost(void **state)
+{
+    struct guest guest;
+    struct mf_uuid id;
+    if (!real)
+        skip();
+    assert_true(mf_uuid_parse(lost_text, strlen(lost_text), &id));
+    guest_make(&guest, id, NULL);
+    create(&guest);
+    assert_int_equal(
+        unlink(mf_world_path("a-root-that-is-longer-than-the-monitor-socket-allows/run/qemu/web-3-1-%s.xml",
+                             lost_text)),
+        0);
+}
+
+static void test_lost_is_not_absent(void **state)
+{
+    struct guest guest;
+    struct mf_driver_guest found;
+    struct mf_uuid id;
+    if (!real)
+        skip();
+    assert_true(mf_uuid_parse(lost_text, strlen(lost_text), &id));
+    guest_make(&guest, id, NULL);
+    assert_true(listed(id, &found));
+    assert_true(found.running && mf_process_is_guest((pid_t)found.pid, id));
+    destroy(id, 0);
+    assert_gone(&guest);
+}
+
 static void test_reopen(void **state)
 {
     struct guest guest;
@@ -448,13 +616,16 @@ static void test_reopen(void **state)
 
 static int first(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_capacity),      cmocka_unit_test(test_foreign),
-                                       cmocka_unit_test(test_life),          cmocka_unit_test(test_bad_spec),
-                                       cmocka_unit_test(test_hostile_names), cmocka_unit_test(test_parallel),
-                                       cmocka_unit_test(test_overtaken),     cmocka_unit_test(test_killed),
-                                       cmocka_unit_test(test_frozen),        cmocka_unit_test(test_boot),
-                                       cmocka_unit_test(test_poweroff),      cmocka_unit_test(test_times),
-                                       cmocka_unit_test(test_leave)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_capacity),       cmocka_unit_test(test_foreign),
+        cmocka_unit_test(test_life),           cmocka_unit_test(test_bad_spec),
+        cmocka_unit_test(test_hostile_names),  cmocka_unit_test(test_parallel),
+        cmocka_unit_test(test_overtaken),      cmocka_unit_test(test_killed),
+        cmocka_unit_test(test_frozen),         cmocka_unit_test(test_boot),
+        cmocka_unit_test(test_poweroff),       cmocka_unit_test(test_times),
+        cmocka_unit_test(test_at_most),        cmocka_unit_test(test_at_most_denied),
+        cmocka_unit_test(test_at_most_killed), cmocka_unit_test(test_leave),
+        cmocka_unit_test(test_leave_lost),     cmocka_unit_test(test_leave_half_made)};
     return cmocka_run_group_tests_name("conformance, first process", tests, open_driver, close_driver);
 }
 
@@ -470,8 +641,9 @@ static int no_alias_stays(void **state)
 
 static int second(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_found_again), cmocka_unit_test(test_life),
-                                       cmocka_unit_test(test_reopen)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_half_made_is_gone), cmocka_unit_test(test_lost_is_not_absent),
+        cmocka_unit_test(test_found_again), cmocka_unit_test(test_life), cmocka_unit_test(test_reopen)};
     return cmocka_run_group_tests_name("conformance, restarted process", tests, open_driver, no_alias_stays);
 }
 

@@ -235,6 +235,30 @@ static void the_shunned_are_cut_later(void **state)
     assert_gone(a);
 }
 
+/* A worker that stands still keeps its connection; nobody else would end it. */
+static void the_quiet_are_cut(void **state)
+{
+    bool visit;
+    uint64_t a, b;
+    mf_ms now = 5000000;
+
+    accepted(4000);
+    accepted(4001);
+    a = speak("\0aaaa", 4000, &visit);
+    b = speak("\0bbbb", 4001, &visit);
+    mf_peers_expect(peers, 1000);
+    mf_peers_tick(peers, now); /* a pause of ours, however long, is one look */
+    assert_false(mf_peers_find(peers, a)->shunned);
+    for (int i = 0; i < 5; i++) {
+        assert_false(mf_peers_find(peers, a)->shunned);
+        assert_in_range(mf_peers_deadline(peers), now + 1, now + 1000);
+        speak("\0bbbb", 4001, &visit);
+        mf_peers_tick(peers, now = mf_peers_deadline(peers));
+    }
+    assert_true(mf_peers_find(peers, a)->shunned);
+    assert_false(mf_peers_find(peers, b)->shunned);
+}
+
 /* The kernel's buffer tells a reader that reads from one that does not; libzmq's queue would take all. */
 static void a_full_kernel_buffer_is_seen(void **state)
 {
@@ -276,6 +300,7 @@ int main(void)
         TEST(another_name_is_another_peer),
         TEST(the_same_identity_on_two_endpoints),
         TEST(the_shunned_are_cut_later),
+        TEST(the_quiet_are_cut),
         TEST(a_full_kernel_buffer_is_seen),
     };
 

@@ -137,6 +137,8 @@ static void await(struct mf_bus_in *in, struct mf_arena *arena, enum mf_kind kin
     assert_int_equal(in->role, MF_ROLE_MONITOR);
 }
 
+static const char *probe_address = ""; /* of the node that is told */
+
 static void send_node(const struct mf_bus_in *in, const uint8_t key[MF_PULSE_KEY], bool connected,
                       enum mf_node_state node_state)
 {
@@ -145,7 +147,8 @@ static void send_node(const struct mf_bus_in *in, const uint8_t key[MF_PULSE_KEY
                                                         .epoch = 7,
                                                         .pulse_key = {(const char *)key, MF_PULSE_KEY},
                                                         .connected = connected,
-                                                        .state = node_state};
+                                                        .state = node_state,
+                                                        .probe_address = mf_str(probe_address)};
     assert_int_equal(mf_bus_send(server.router, in->identity, false, &message), 0);
 }
 
@@ -219,6 +222,76 @@ static void test_monitor_tells_a_death(void **state)
     mf_arena_free(&arena);
 }
 
+/* A keeper's side of probing, on a socket of its own: what comes is answered, whoever asks. */
+static void answer_probes(int fd, const uint8_t key[MF_PULSE_KEY])
+{
+    uint8_t bytes[MF_PULSE_SIZE];
+    struct sockaddr_storage from;
+    socklen_t size = sizeof(from);
+    struct mf_pulse pulse;
+    while (recvfrom(fd, bytes, sizeof(bytes), MSG_DONTWAIT, (struct sockaddr *)&from, &size) > 0) {
+        assert_int_equal(mf_pulse_peek(bytes, sizeof(bytes), &pulse), 0);
+        assert_true(pulse.kind == MF_PULSE_PROBE && mf_pulse_verify(bytes, key));
+        pulse.kind = MF_PULSE_ECHO;
+        pulse.counter = 1000000;
+        pulse.flags = MF_PULSE_AGENT_ALIVE;
+        mf_pulse_encode(&pulse, key, bytes);
+        assert_int_equal(sendto(fd, bytes, sizeof(bytes), 0, (struct sockaddr *)&from, size), sizeof(bytes));
+    }
+}
+
+/* Pulses end, probes are answered: the monitor says that it is suspect by the echo, and nothing worse. */
+static void test_monitor_hears_an_echo(void **state)
+{
+    struct mf_key key;
+    struct mf_bus_in in = {0};
+    struct mf_arena arena = {0};
+    struct mf_message message = {0};
+    struct mf_decode_error why;
+    struct mf_pulse_socket *socket = NULL;
+    uint8_t pulse_key[MF_PULSE_KEY] = {9};
+    char keeper_address[101], pulse_address[101];
+    fixture_key(MF_ROLE_MONITOR, "health-0", &key);
+    assert_int_equal(mf_pulse_socket_open("127.0.0.1:0", server.endpoint, &socket, keeper_address, error), 0);
+    probe_address = keeper_address;
+    start_monitor(&key);
+    await(&in, &arena, MF_MSG_MONITOR_HELLO, &message);
+    mf_str_format(pulse_address, sizeof(pulse_address), "%.*s", (int)message.monitor_hello.pulse_address.len,
+                  message.monitor_hello.pulse_address.ptr);
+    send_welcome(&in);
+    send_node(&in, pulse_key, true, MF_NODE_STATE_READY);
+    int fd = open_sender(pulse_address);
+    pulse_until_heard(&in, &arena, fd, pulse_key);
+    while (message.kind != MF_MSG_MONITOR_VERDICT || message.monitor_verdict.evidence != MF_EVIDENCE_ECHO) {
+        answer_probes(mf_pulse_socket_fd(socket), pulse_key);
+        if (!fixture_wait(server.router, 5) || mf_bus_recv(server.router, &in) != 1)
+            continue;
+        assert_int_equal(mf_message_decode(in.head, in.body, &arena, &message, &why), 0);
+    }
+    assert_int_equal(message.monitor_verdict.verdict, MF_VERDICT_SUSPECT);
+    probe_address = "";
+    close(fd);
+    stop_monitor();
+    mf_pulse_socket_close(&socket);
+    mf_bus_in_free(&in);
+    mf_arena_free(&arena);
+}
+
+static void test_what_cannot_be_sent_is_counted(void **state)
+{
+    struct mf_pulse_socket *pulses;
+    size_t len;
+    assert_int_equal(mf_pulse_socket_open("127.0.0.1:0", "tcp://127.0.0.1:5", &pulses, address, error), 0);
+    mf_pulse_socket_send(pulses, "node-1:7711", "x", 1);
+    mf_pulse_socket_send(pulses, "[::1]:7711", "x", 1); /* not from a socket of IPv4 */
+    assert_int_equal(mf_pulse_socket_unsent(pulses), 2);
+    mf_pulse_socket_send(pulses, address, "hello", 5); /* to itself */
+    assert_int_equal(mf_pulse_socket_unsent(pulses), 2);
+    assert_int_equal(mf_pulse_socket_read(pulses), 1);
+    assert_memory_equal(mf_pulse_socket_bytes(pulses, 0, &len), "hello", 5);
+    mf_pulse_socket_close(&pulses);
+}
+
 /* A refusal is final to libzmq: the monitor must knock again by itself, or a key that is made late stays out.
  */
 static void test_monitor_comes_in_when_its_key_is_there(void **state)
@@ -266,7 +339,9 @@ int main(void)
         cmocka_unit_test(test_socket_tells_its_address),
         cmocka_unit_test(test_bad_addresses_are_refused),
         cmocka_unit_test(test_a_burst_is_read_whole),
+        cmocka_unit_test(test_what_cannot_be_sent_is_counted),
         cmocka_unit_test_setup_teardown(test_monitor_tells_a_death, begin, end),
+        cmocka_unit_test_setup_teardown(test_monitor_hears_an_echo, begin, end),
         cmocka_unit_test_setup_teardown(test_monitor_comes_in_when_its_key_is_there, begin, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

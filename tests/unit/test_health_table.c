@@ -40,6 +40,7 @@ static void test_each_verdict_has_its_one_trigger(void **state)
 {
     static const enum mf_verdict verdicts[MF_EAR_TRIGGERS] = {[MF_EAR_ON_QUIET] = MF_VERDICT_SUSPECT,
                                                               [MF_EAR_ON_DEAD] = MF_VERDICT_FAILED,
+                                                              [MF_EAR_ON_ANSWERED] = MF_VERDICT_SUSPECT,
                                                               [MF_EAR_ON_HEARD] = MF_VERDICT_RECOVERED};
     for (unsigned s = 0; s < MF_EAR_STATES; s++)
         for (unsigned t = 0; t < MF_EAR_TRIGGERS; t++)

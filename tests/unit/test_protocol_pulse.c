@@ -98,6 +98,89 @@ static void what_is_no_pulse_is_refused(void **state)
     }
 }
 
+/* -- relays */
+
+static struct mf_relay sample_relay(uint8_t target_key[MF_PULSE_KEY])
+{
+    struct mf_pulse probe = sample();
+    struct mf_relay relay = {.head = sample(), .port = 7711};
+
+    memset(target_key, 9, MF_PULSE_KEY);
+    memcpy(relay.address, "\0\0\0\0\0\0\0\0\0\0\xff\xff\x0a\0\0\x05", 16);
+    relay.head.kind = MF_PULSE_RELAY;
+    mf_str_format(relay.head.node, sizeof(relay.head.node), "peer-1");
+    mf_pulse_encode(&probe, target_key, relay.probe);
+    return relay;
+}
+
+static void what_a_relay_carries_is_read(void **state)
+{
+    uint8_t target_key[MF_PULSE_KEY], key[MF_PULSE_KEY] = {1}, bytes[MF_RELAY_SIZE];
+    struct mf_relay relay = sample_relay(target_key), again;
+
+    mf_relay_encode(&relay, key, bytes);
+    assert_int_equal(mf_relay_peek(bytes, sizeof(bytes), &again), 0);
+    assert_true(mf_relay_verify(bytes, key) && !mf_relay_verify(bytes, target_key));
+    assert_string_equal(again.head.node, "peer-1");
+    assert_true(again.head.epoch == relay.head.epoch && again.head.nonce == UINT64_MAX);
+    assert_memory_equal(again.address, relay.address, 16);
+    assert_int_equal(again.port, 7711);
+    assert_memory_equal(again.probe, relay.probe, MF_PULSE_SIZE);
+    assert_true(mf_pulse_verify(again.probe, target_key));
+}
+
+static void any_changed_bit_breaks_a_relays_mac(void **state)
+{
+    uint8_t target_key[MF_PULSE_KEY], key[MF_PULSE_KEY] = {1}, bytes[MF_RELAY_SIZE];
+    struct mf_relay relay = sample_relay(target_key);
+
+    mf_relay_encode(&relay, key, bytes);
+    for (int bit = 0; bit < MF_RELAY_SIZE * 8; bit++) {
+        bytes[bit / 8] ^= (uint8_t)(1 << bit % 8);
+        assert_false(mf_relay_verify(bytes, key));
+        bytes[bit / 8] ^= (uint8_t)(1 << bit % 8);
+    }
+    assert_true(mf_relay_verify(bytes, key));
+}
+
+static void assert_no_relay(const uint8_t *bytes, size_t len)
+{
+    struct mf_relay relay = {.port = 5};
+
+    assert_int_equal(mf_relay_peek(bytes, len, &relay), -EBADMSG);
+    assert_int_equal(relay.port, 5);
+}
+
+/* A peer passes nothing on but a probe, and only one whose echo it can tell. */
+static void what_is_no_relay_is_refused(void **state)
+{
+    enum { PORT = 136, PROBE = 138 };
+    uint8_t target_key[MF_PULSE_KEY], key[MF_PULSE_KEY] = {1}, good[MF_RELAY_SIZE], bad[MF_RELAY_SIZE + 1];
+    struct mf_relay relay = sample_relay(target_key);
+    struct mf_pulse pulse;
+    static const struct {
+        int at, value;
+    } changes[] = {{3, '2'},       {4, 2},         {4, 5},           {8, 0},
+                   {71, 'x'},      {PROBE, 'x'},   {PROBE + 4, 1},   {PROBE + 4, 3},
+                   {PROBE + 4, 4}, {PROBE + 8, 0}, {PROBE + 112, 0}, {112, 0}};
+
+    mf_relay_encode(&relay, key, good);
+    assert_int_equal(mf_pulse_peek(good, sizeof(good), &pulse), -EBADMSG);
+    assert_int_equal(mf_pulse_peek(good, MF_PULSE_SIZE, &pulse), -EBADMSG);
+    for (size_t len = 0; len < sizeof(good); len++)
+        assert_no_relay(good, len);
+    memset(bad, 0, sizeof(bad));
+    assert_no_relay(bad, sizeof(bad));
+    for (size_t i = 0; i < sizeof(changes) / sizeof(*changes); i++) {
+        memcpy(bad, good, sizeof(good));
+        bad[changes[i].at] = (uint8_t)changes[i].value;
+        assert_no_relay(bad, sizeof(good));
+    }
+    memcpy(bad, good, sizeof(good));
+    bad[PORT] = bad[PORT + 1] = 0;
+    assert_no_relay(bad, sizeof(good));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -105,6 +188,9 @@ int main(void)
         cmocka_unit_test(any_changed_bit_breaks_the_mac),
         cmocka_unit_test(every_node_and_epoch_has_its_own_key),
         cmocka_unit_test(what_is_no_pulse_is_refused),
+        cmocka_unit_test(what_a_relay_carries_is_read),
+        cmocka_unit_test(any_changed_bit_breaks_a_relays_mac),
+        cmocka_unit_test(what_is_no_relay_is_refused),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

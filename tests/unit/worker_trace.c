@@ -75,6 +75,9 @@ static void say_message(struct trace *self, const struct mf_message *message)
         say(self, "worker-alive epoch=%llu guests=%llu\n", LL(message->worker_alive.epoch),
             LL(message->worker_alive.guests));
         break;
+    case MF_MSG_LEASE_ASK:
+        say(self, "lease-ask %llu epoch=%llu\n", LL(message->lease_ask.ask_id), LL(message->lease_ask.epoch));
+        break;
     case MF_MSG_LOG_TAIL:
         say(self, "log-tail ask=%llu %.*s '%.*s'\n", LL(message->log_tail.ask_id),
             (int)message->log_tail.code.len, message->log_tail.code.ptr, (int)message->log_tail.text.len,
@@ -118,6 +121,16 @@ static void say_action(struct trace *self, const struct mf_worker_action *action
         break;
     case MF_WORKER_READ_LOG:
         say(self, "read-log %u ask=%llu bytes=%u\n", number(action->id), LL(action->ask_id), action->bytes);
+        break;
+    case MF_WORKER_LEASE_WANT:
+        say(self, "lease-want %u\n", number(action->id));
+        break;
+    case MF_WORKER_LEASE_OVER:
+        say(self, "lease-over %u\n", number(action->id));
+        break;
+    case MF_WORKER_LEASE_GRANT:
+        say(self, "lease-grant %llu epoch=%llu for=%lld\n", LL(action->ask_id), LL(action->epoch),
+            (long long)action->lease_ms);
         break;
     case MF_WORKER_SESSION:
         say(self, "session epoch=%llu term=%llu pulse=%lld monitors=%zu\n", LL(action->epoch),
@@ -268,6 +281,12 @@ void trace_error(struct trace *self, enum mf_errcode code, const char *text)
 
 void trace_create(struct trace *self, uint64_t order, unsigned id, uint64_t remaining_ms)
 {
+    trace_create_as(self, order, id, remaining_ms, MF_POLICY_UNSET, 0);
+}
+
+void trace_create_as(struct trace *self, uint64_t order, unsigned id, uint64_t remaining_ms,
+                     enum mf_policy policy, uint64_t need)
+{
     message(self, &(struct mf_message){
                       .kind = MF_MSG_ORDER_CREATE,
                       .order_create = {
@@ -280,8 +299,27 @@ void trace_create(struct trace *self, uint64_t order, unsigned id, uint64_t rema
                           .group = mf_str("web"),
                           .slot = id,
                           .generation = 1,
+                          .policy = policy,
+                          .need = need,
                           .offering = {.name = mf_str("small"), .vcpus = 1, .memory_mib = 64, .disk_mib = 64},
                           .image = {.name = mf_str("tiny"), .kernel = mf_str("k"), .initrd = mf_str("i")}}});
+}
+
+void trace_lease_ready(struct trace *self, unsigned id)
+{
+    trace_feed(self, (struct mf_worker_event){.kind = MF_WORKER_LEASE_READY, .id = trace_id(id)});
+}
+
+void trace_lease_ask(struct trace *self, uint64_t epoch, uint64_t ask)
+{
+    trace_feed(self, (struct mf_worker_event){.kind = MF_WORKER_LEASE_ASK, .epoch = epoch, .ask_id = ask});
+}
+
+void trace_lease_grant(struct trace *self, uint64_t epoch, uint64_t term, uint64_t ask)
+{
+    message(self, &(struct mf_message){
+                      .kind = MF_MSG_LEASE_GRANT,
+                      .lease_grant = {.epoch = epoch, .term = term, .ask_id = ask, .lease_ms = 10000}});
 }
 
 void trace_destroy(struct trace *self, uint64_t order, unsigned id)

@@ -40,6 +40,11 @@ void trace_welcome(struct trace *self, uint64_t epoch, uint64_t term);
 void trace_hello_again(struct trace *self);
 void trace_error(struct trace *self, enum mf_errcode code, const char *text);
 void trace_create(struct trace *self, uint64_t order, unsigned id, uint64_t remaining_ms);
+void trace_create_as(struct trace *self, uint64_t order, unsigned id, uint64_t remaining_ms,
+                     enum mf_policy policy, uint64_t need);
+void trace_lease_ready(struct trace *self, unsigned id);
+void trace_lease_ask(struct trace *self, uint64_t epoch, uint64_t ask);
+void trace_lease_grant(struct trace *self, uint64_t epoch, uint64_t term, uint64_t ask);
 void trace_destroy(struct trace *self, uint64_t order, unsigned id);
 void trace_done(struct trace *self, enum mf_operation operation, unsigned id, enum mf_errcode code);
 void trace_died(struct trace *self, unsigned id);

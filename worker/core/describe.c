@@ -82,9 +82,10 @@ void mf_worker_describe(const struct mf_worker *self, struct mf_buf *buf)
         TAILQ_FOREACH(guest, &self->lives[life], link)
         {
             char id[MF_UUID_TEXT];
-            line(buf, "  guest %s %s \"%s\" create=%llu destroy=%llu%s\n", mf_uuid_text(guest->id, id),
+            line(buf, "  guest %s %s \"%s\" create=%llu destroy=%llu%s%s\n", mf_uuid_text(guest->id, id),
                  mf_guest_life_word(life), guest->name, (unsigned long long)guest->create.order_id,
-                 (unsigned long long)guest->destroy.order_id, guest->dead ? " dead" : "");
+                 (unsigned long long)guest->destroy.order_id, guest->dead ? " dead" : "",
+                 guest->wants_lease && !guest->cleared ? " waits for a lease" : "");
         }
     }
     line(buf, "  reports waiting=%zu next=%llu\n", self->n_reports, (unsigned long long)self->report_id + 1);
@@ -95,10 +96,13 @@ static void check_guest(const struct mf_worker *self, const struct mf_guest *gue
     MF_CHECK(guest->life == life);
     MF_CHECK(mf_guests_find(self, guest->id) == guest);
     MF_CHECK(guest->touched <= self->ticket && guest->swept <= self->ticket);
+    bool being_made = life == MF_GUEST_QUEUED || life == MF_GUEST_CREATING || life == MF_GUEST_DOOMED;
     if (life == MF_GUEST_QUEUED)
         MF_CHECK(guest->create.order_id != 0);
-    if (life == MF_GUEST_QUEUED || life == MF_GUEST_CREATING || life == MF_GUEST_DOOMED)
+    if (being_made)
         MF_CHECK(guest->order && !guest->dead);
+    MF_CHECK(!guest->wants_lease || being_made);
+    MF_CHECK(!being_made || life == MF_GUEST_QUEUED || guest->cleared);
     if (life == MF_GUEST_ABSENT || life == MF_GUEST_RUNNING || life == MF_GUEST_STOPPED ||
         life == MF_GUEST_FOREIGN)
         MF_CHECK(guest->create.order_id == 0 && guest->destroy.order_id == 0);

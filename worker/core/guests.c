@@ -139,6 +139,15 @@ static enum mf_guest_state told(const struct mf_guest *guest)
     }
 }
 
+uint64_t mf_guests_digest(const struct mf_worker *self)
+{
+    uint64_t digest = 0;
+    const struct mf_guest *guest;
+    TAILQ_FOREACH(guest, &self->lives[MF_GUEST_RUNNING], link)
+    digest ^= mf_guest_digest(guest->id);
+    return digest;
+}
+
 uint32_t mf_guests_inventory(struct mf_worker *self, struct mf_rec_guest **ret_guests)
 {
     size_t cap = self->n_guests < MF_WORKER_GUESTS_MAX ? self->n_guests : MF_WORKER_GUESTS_MAX;

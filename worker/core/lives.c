@@ -40,6 +40,23 @@ static struct mf_msg_order_create *order_dup(struct mf_arena *arena, const struc
     return copy;
 }
 
+/* -- leases: wanted with the order, let go when its create is dropped or over */
+
+static void want_lease(struct mf_worker *self, struct mf_guest *guest)
+{
+    guest->cleared = guest->order->policy != MF_POLICY_AT_MOST;
+    guest->wants_lease = !guest->cleared;
+    if (guest->wants_lease)
+        mf_outbox_lease(self, MF_WORKER_LEASE_WANT, guest->id);
+}
+
+static void end_lease(struct mf_worker *self, struct mf_guest *guest)
+{
+    if (guest->wants_lease)
+        mf_outbox_lease(self, MF_WORKER_LEASE_OVER, guest->id);
+    guest->wants_lease = false;
+}
+
 static void act_none(struct mf_worker *self, struct mf_guest *guest, const struct mf_guest_cause *cause)
 {
 }
@@ -60,6 +77,7 @@ static void act_hold_create(struct mf_worker *self, struct mf_guest *guest,
     mf_arena_reset(&guest->arena);
     guest->order = order_dup(&guest->arena, order);
     guest->dead = guest->hinted = false;
+    want_lease(self, guest);
     mf_str_format(guest->name, sizeof guest->name, "%.*s/%.*s/%llu#%llu", (int)order->tenant.len,
                   order->tenant.ptr, (int)order->group.len, order->group.ptr, (unsigned long long)order->slot,
                   (unsigned long long)order->generation);
@@ -97,6 +115,7 @@ static void act_already(struct mf_worker *self, struct mf_guest *guest, const st
 static void act_cancel_create(struct mf_worker *self, struct mf_guest *guest,
                               const struct mf_guest_cause *cause)
 {
+    end_lease(self, guest);
     answer_create(self, guest, MF_E_DEADLINE, mf_str("destroyed before it began"));
     act_hold_destroy(self, guest, cause);
 }
@@ -104,6 +123,7 @@ static void act_cancel_create(struct mf_worker *self, struct mf_guest *guest,
 static void act_forget_create(struct mf_worker *self, struct mf_guest *guest,
                               const struct mf_guest_cause *cause)
 {
+    end_lease(self, guest);
     guest->create = (struct mf_held){0};
 }
 
@@ -115,8 +135,10 @@ static void act_detach(struct mf_worker *self, struct mf_guest *guest, const str
 static void act_create_expired(struct mf_worker *self, struct mf_guest *guest,
                                const struct mf_guest_cause *cause)
 {
+    end_lease(self, guest);
     answer_create(self, guest, MF_E_DEADLINE,
-                  mf_str("its time ran out while it waited for a lane; it was not begun"));
+                  guest->cleared ? mf_str("its time ran out while it waited for a lane; it was not begun")
+                                 : mf_str("its time ran out while it waited for a lease; it was not begun"));
 }
 
 static void act_destroy_expired(struct mf_worker *self, struct mf_guest *guest,
@@ -248,6 +270,7 @@ void mf_guest_feed(struct mf_worker *self, struct mf_guest *guest, enum mf_guest
                    const struct mf_guest_cause *cause)
 {
     const struct cell *cell = &table[guest->life][event];
+    mf_move_taken("guest", guest->life, event);
     if (!cell->act)
         return;
     mf_guests_move(self, guest, cell->next);
@@ -268,7 +291,16 @@ void mf_lives_job_done(struct mf_worker *self, const struct mf_worker_event *eve
         what = create || guest->destroy.order_id ? MF_GUEST_ON_FAILED : MF_GUEST_ON_RETRY;
     else if (create && self->now >= guest->create.deadline && guest->create.order_id)
         what = MF_GUEST_ON_LATE;
+    if (create)
+        end_lease(self, guest);
     mf_guest_feed(self, guest, what, &(struct mf_guest_cause){.code = event->code, .text = event->text});
+}
+
+void mf_lives_lease_ready(struct mf_worker *self, struct mf_uuid id)
+{
+    struct mf_guest *guest = mf_guests_find(self, id);
+    if (guest && guest->wants_lease)
+        guest->cleared = true;
 }
 
 static void feed_all(struct mf_worker *self, enum mf_guest_life life, enum mf_guest_event event)
@@ -298,13 +330,24 @@ void mf_lives_timers(struct mf_worker *self)
         }
 }
 
+/* Of those that may begin, the neediest; of equals, the one that came first. */
+static struct mf_guest *next_create(const struct mf_worker *self)
+{
+    struct mf_guest *guest, *best = NULL;
+    TAILQ_FOREACH(guest, &self->lives[MF_GUEST_QUEUED], link)
+    if (guest->cleared && (!best || guest->order->need > best->order->need))
+        best = guest;
+    return best;
+}
+
 void mf_lives_pump(struct mf_worker *self)
 {
     const struct mf_guest_cause nothing = {0};
-    while (self->n_lives[MF_GUEST_QUEUED] > 0 &&
-           self->n_lives[MF_GUEST_CREATING] + self->n_lives[MF_GUEST_DOOMED] < self->config.create_lanes)
-        mf_guest_feed(self, TAILQ_FIRST(&self->lives[MF_GUEST_QUEUED]), MF_GUEST_ON_BEGIN, &nothing);
-    for (struct mf_guest *guest = TAILQ_FIRST(&self->lives[MF_GUEST_ENDING]), *next; guest; guest = next) {
+    struct mf_guest *next;
+    while (self->n_lives[MF_GUEST_CREATING] + self->n_lives[MF_GUEST_DOOMED] < self->config.create_lanes &&
+           (next = next_create(self)))
+        mf_guest_feed(self, next, MF_GUEST_ON_BEGIN, &nothing);
+    for (struct mf_guest *guest = TAILQ_FIRST(&self->lives[MF_GUEST_ENDING]); guest; guest = next) {
         next = TAILQ_NEXT(guest, link);
         if (self->n_lives[MF_GUEST_DESTROYING] >= self->config.destroy_lanes)
             return;

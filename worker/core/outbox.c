@@ -32,8 +32,14 @@ void mf_outbox_session(struct mf_worker *self)
     action->cluster_id = self->cluster_id;
     action->pulse_key = self->pulse_key;
     action->pulse_ms = self->pulse_ms;
+    action->renew_ms = self->renew_ms;
     action->monitors = self->monitors;
     action->n_monitors = self->n_monitors;
+}
+
+void mf_outbox_lease(struct mf_worker *self, enum mf_worker_action_kind kind, struct mf_uuid id)
+{
+    mf_outbox_add(self, kind)->id = id;
 }
 
 void mf_outbox_hello(struct mf_worker *self, bool again)
@@ -54,6 +60,8 @@ void mf_outbox_hello(struct mf_worker *self, bool again)
     hello->probe_address = mf_str(config->probe_address);
     hello->guests.n = mf_guests_inventory(self, &hello->guests.items);
     hello->again = again;
+    hello->fences = config->fences;
+    hello->fences_not = mf_str(config->fences ? "" : config->fences_not);
 }
 
 void mf_outbox_inventory(struct mf_worker *self, uint64_t ask_id)

@@ -58,6 +58,7 @@ static void act_welcome(struct mf_worker *self, const struct mf_message *message
     memcpy(self->pulse_key, welcome->pulse_key.ptr, sizeof self->pulse_key);
     self->pulse_ms = (mf_ms)welcome->pulse_ms;
     self->alive_ms = (mf_ms)welcome->alive_ms;
+    self->renew_ms = (mf_ms)welcome->renew_ms;
     self->alive_at = self->now + self->alive_ms;
     set_monitors(self, welcome->monitors.items, welcome->monitors.n);
     mf_outbox_session(self);
@@ -97,6 +98,7 @@ static const struct cell table[MF_SESSION_COUNT][MF_ON_COUNT] = {
 void mf_session_feed(struct mf_worker *self, enum mf_session_event event, const struct mf_message *message)
 {
     const struct cell *cell = &table[self->session][event];
+    mf_move_taken("session", self->session, event);
     if (!cell->act)
         return;
     self->session = cell->next;
@@ -159,6 +161,29 @@ static void take_alive_ack(struct mf_worker *self, const struct mf_msg_alive_ack
         self->term = ack->term;
 }
 
+/* It is the keeper that knows its asks: what is stale or unknown, it ignores. */
+static void take_lease_grant(struct mf_worker *self, const struct mf_msg_lease_grant *grant)
+{
+    if (grant->term < self->term || !of_session(self, grant->epoch)) {
+        self->ignored += grant->term < self->term;
+        return;
+    }
+    self->term = grant->term;
+    struct mf_worker_action *action = mf_outbox_add(self, MF_WORKER_LEASE_GRANT);
+    action->epoch = grant->epoch;
+    action->ask_id = grant->ask_id;
+    action->lease_ms = (mf_ms)grant->lease_ms;
+}
+
+void mf_session_lease_ask(struct mf_worker *self, uint64_t epoch, uint64_t ask_id)
+{
+    if (self->session != MF_SESSION_WELCOMED || epoch != self->epoch)
+        return; /* the keeper asks anew in the next session */
+    struct mf_msg_lease_ask *ask = &mf_outbox_say(self, MF_MSG_LEASE_ASK)->lease_ask;
+    ask->epoch = epoch;
+    ask->ask_id = ask_id;
+}
+
 void mf_session_message(struct mf_worker *self, const struct mf_message *message)
 {
     self->heard_at = self->now;
@@ -188,6 +213,9 @@ void mf_session_message(struct mf_worker *self, const struct mf_message *message
     case MF_MSG_ALIVE_ACK:
         take_alive_ack(self, &message->alive_ack);
         break;
+    case MF_MSG_LEASE_GRANT:
+        take_lease_grant(self, &message->lease_grant);
+        break;
     case MF_MSG_INVENTORY_ASK:
         take_inventory_ask(self, &message->inventory_ask);
         break;
@@ -204,7 +232,9 @@ static void say_alive(struct mf_worker *self)
 {
     struct mf_msg_worker_alive *alive = &mf_outbox_say(self, MF_MSG_WORKER_ALIVE)->worker_alive;
     alive->epoch = self->epoch;
-    alive->guests = mf_worker_guests(self);
+    alive->guests = alive->running = mf_worker_guests(self);
+    alive->digest = mf_guests_digest(self);
+    alive->capacity = self->capacity;
     self->alive_at = self->now + self->alive_ms;
 }
 

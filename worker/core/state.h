@@ -64,6 +64,8 @@ struct mf_guest {
     char name[200];
     bool runs;        /* as last listed; for foreign ones */
     bool dead;        /* known to have ended: no inventory shows it while its leftovers are cleaned up */
+    bool wants_lease; /* the keeper was asked for one, and not told that its create is over */
+    bool cleared;     /* and got it: the create may begin */
     bool hinted;      /* somebody says it died while it was being created */
     uint64_t touched; /* newest list ticket when something last happened to it: no list up to it may judge */
     uint64_t swept;   /* newest list that showed it */
@@ -99,7 +101,7 @@ struct mf_worker {
     uint64_t term, epoch, last_epoch;
     struct mf_uuid cluster_id;
     uint8_t pulse_key[32];
-    mf_ms pulse_ms, alive_ms;
+    mf_ms pulse_ms, alive_ms, renew_ms;
     struct mf_rec_endpoint monitors[MF_WORKER_MONITORS_MAX];
     char monitor_text[MF_WORKER_MONITORS_MAX][101];
     unsigned n_monitors;
@@ -110,7 +112,7 @@ struct mf_worker {
     struct mf_rec_resources capacity;
     uint64_t ticket, list_from; /* newest ticket given; oldest that makes a hello fresh */
     bool list_busy, list_wanted;
-    mf_ms list_at;
+    mf_ms list_at, list_began;
 
     struct mf_guest **buckets;
     size_t n_buckets, n_guests;
@@ -134,6 +136,7 @@ struct mf_worker {
 struct mf_worker_action *mf_outbox_add(struct mf_worker *self, enum mf_worker_action_kind kind);
 struct mf_message *mf_outbox_say(struct mf_worker *self, enum mf_kind kind);
 void mf_outbox_session(struct mf_worker *self);
+void mf_outbox_lease(struct mf_worker *self, enum mf_worker_action_kind kind, struct mf_uuid id);
 void mf_outbox_hello(struct mf_worker *self, bool again);
 void mf_outbox_inventory(struct mf_worker *self, uint64_t ask_id);
 void mf_outbox_log_tail(struct mf_worker *self, uint64_t ask_id, enum mf_errcode code, struct mf_str log);
@@ -141,6 +144,7 @@ void mf_outbox_log_tail(struct mf_worker *self, uint64_t ask_id, enum mf_errcode
 /* session.c */
 void mf_session_feed(struct mf_worker *self, enum mf_session_event event, const struct mf_message *message);
 void mf_session_message(struct mf_worker *self, const struct mf_message *message);
+void mf_session_lease_ask(struct mf_worker *self, uint64_t epoch, uint64_t ask_id);
 void mf_session_timers(struct mf_worker *self);
 
 /* orders.c: what comes from the broker for a guest */
@@ -158,6 +162,7 @@ struct mf_guest_cause { /* what came with the event; only what it needs is set *
 void mf_guest_feed(struct mf_worker *self, struct mf_guest *guest, enum mf_guest_event event,
                    const struct mf_guest_cause *cause);
 void mf_lives_job_done(struct mf_worker *self, const struct mf_worker_event *event);
+void mf_lives_lease_ready(struct mf_worker *self, struct mf_uuid id);
 void mf_lives_epoch(struct mf_worker *self); /* a hello is about to be said */
 void mf_lives_timers(struct mf_worker *self);
 void mf_lives_pump(struct mf_worker *self); /* begin what free lanes allow */
@@ -167,6 +172,7 @@ struct mf_guest *mf_guests_find(const struct mf_worker *self, struct mf_uuid id)
 struct mf_guest *mf_guests_add(struct mf_worker *self, struct mf_uuid id);
 void mf_guests_move(struct mf_worker *self, struct mf_guest *guest, enum mf_guest_life life);
 void mf_guests_listed(struct mf_worker *self, const struct mf_worker_event *event);
+uint64_t mf_guests_digest(const struct mf_worker *self);                                /* of all that run */
 uint32_t mf_guests_inventory(struct mf_worker *self, struct mf_rec_guest **ret_guests); /* in the arena */
 void mf_guests_free(struct mf_worker *self);
 

@@ -14,6 +14,7 @@ void mf_worker_config_default(struct mf_worker_config *ret_config)
         .hello_ms = 500,
         .report_ms = 500,
         .list_ms = 10000,
+        .list_limit_ms = 30000,
         .link_ms = 4000,
         .refused_ms = 10000,
         .retry_ms = 1000,
@@ -24,7 +25,7 @@ struct mf_worker *mf_worker_new(const struct mf_worker_config *config)
 {
     MF_CHECK(config->create_lanes > 0 && config->destroy_lanes > 0);
     MF_CHECK(config->hello_ms > 0 && config->report_ms > 0 && config->list_ms > 0 && config->link_ms > 0);
-    MF_CHECK(config->refused_ms > 0 && config->retry_ms > 0);
+    MF_CHECK(config->refused_ms > 0 && config->retry_ms > 0 && config->list_limit_ms > 0);
     struct mf_worker *self = calloc(1, sizeof *self);
     MF_CHECK(self);
     self->config = *config;
@@ -101,9 +102,14 @@ static void take_death(struct mf_worker *self, const struct mf_worker_event *eve
 
 static void pump_reads(struct mf_worker *self)
 {
+    if (self->list_busy && self->now >= self->list_began + self->config.list_limit_ms) {
+        self->list_busy = false; /* its answer, should it come, is no longer asked for */
+        self->list_at = self->now + self->config.retry_ms;
+    }
     if (!self->list_busy && (self->list_wanted || self->now >= self->list_at)) {
         self->list_busy = true;
         self->list_wanted = false;
+        self->list_began = self->now;
         mf_outbox_add(self, MF_WORKER_LIST)->list_ticket = ++self->ticket;
     }
     struct mf_asks *asks = &self->log_asks;
@@ -147,6 +153,12 @@ void mf_worker_feed(struct mf_worker *self, mf_ms now, const struct mf_worker_ev
     case MF_WORKER_LOG:
         take_log(self, event);
         break;
+    case MF_WORKER_LEASE_ASK:
+        mf_session_lease_ask(self, event->epoch, event->ask_id);
+        break;
+    case MF_WORKER_LEASE_READY:
+        mf_lives_lease_ready(self, event->id);
+        break;
     }
     mf_session_timers(self);
     mf_lives_timers(self);
@@ -181,7 +193,9 @@ mf_ms mf_worker_deadline(const struct mf_worker *self)
         if (self->n_reports > 0)
             earlier(&deadline, self->resend_at);
     }
-    if (!self->list_busy)
+    if (self->list_busy)
+        earlier(&deadline, self->list_began + self->config.list_limit_ms);
+    else
         earlier(&deadline, self->list_wanted ? self->now : self->list_at);
     const struct mf_guest *guest;
     TAILQ_FOREACH(guest, &self->lives[MF_GUEST_QUEUED], link)

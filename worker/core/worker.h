@@ -13,6 +13,10 @@
  * - An order of a lower term, of another epoch, or before a welcome is not acknowledged; it is counted.
  * - A create whose time ran out in the queue was never begun; one that ends too late is undone, then answered
  * `deadline`. A destroy is never given up: when its time is over it is answered `deadline` and goes on.
+ * - An at-most create is begun only after the keeper got a lease that it asked for after the order came
+ * (LEASE_WANT, LEASE_READY); until then it takes no lane. Of the creates that may begin, the one whose group
+ * is furthest below its min goes first.
+ * - A list that does not come back is given up after a while and another is begun.
  * - A death is reported once, unless we were destroying the guest; what is left of it (disk, seed, domain) is
  * then cleaned up. */
 #ifndef MF_WORKER_H
@@ -27,12 +31,15 @@ struct mf_worker_config {
     char machine_id[65], boot_id[65], class[MF_NAME_MAX + 1], driver[64], probe_address[101];
     mf_ms started_ms; /* keeper's start, wall clock */
     bool guests_die_with_me;
+    bool fences;             /* the keeper can end every guest here by itself */
+    char fences_not[256];    /* why it cannot */
     struct mf_labels labels; /* copied */
     uint32_t create_lanes;   /* creates at once: the meter of starts; default 4 */
     uint32_t destroy_lanes;  /* default 4 */
     mf_ms hello_ms;          /* hello is sent again until answered; default 500 */
     mf_ms report_ms;         /* a report is sent again until acknowledged; default 500 */
     mf_ms list_ms;           /* the driver is listed this often, to find what no event told; default 10000 */
+    mf_ms list_limit_ms;     /* a list that takes longer is given up; default 30000 */
     mf_ms link_ms;           /* nothing heard from the broker for this long: reconnect; default 4000 */
     mf_ms refused_ms;        /* a refused hello is said again after this long; default 10000 */
     mf_ms retry_ms; /* a failed list is tried again after this long, a failed clean-up after five times as
@@ -54,7 +61,9 @@ enum mf_worker_event_kind {
     MF_WORKER_JOB_DONE, /* answer to a CREATE or DESTROY job: id, code, text */
     MF_WORKER_DIED, /* the keeper or the driver says a guest ended: id, how, text. A hint may come twice or
                        for what we destroy */
-    MF_WORKER_LOG   /* answer to a LOG job: ask_id, code, log */
+    MF_WORKER_LOG,  /* answer to a LOG job: ask_id, code, log */
+    MF_WORKER_LEASE_ASK,  /* the keeper asks the broker: epoch, ask_id */
+    MF_WORKER_LEASE_READY /* answer to LEASE_WANT: id */
 };
 struct mf_worker_guest {
     struct mf_uuid id;
@@ -72,7 +81,7 @@ struct mf_worker_event {
     enum mf_errcode code;
     struct mf_str text;
     enum mf_death how;
-    uint64_t ask_id;
+    uint64_t ask_id, epoch;
     struct mf_str log;
     uint64_t list_ticket; /* LISTED: the one of the LIST action; jobs begun since are not judged by it */
 };
@@ -85,8 +94,11 @@ enum mf_worker_action_kind {
     MF_WORKER_DESTROY, /* id, grace_ms: make it gone, disk and seed too; idempotent; done means not listed and
                           no process */
     MF_WORKER_LIST,    /* list guests and capacity; list_ticket */
-    MF_WORKER_READ_LOG, /* id, ask_id, bytes */
-    MF_WORKER_SESSION   /* epoch, pulse key, pulse_ms, monitors: tell the keeper */
+    MF_WORKER_READ_LOG,   /* id, ask_id, bytes */
+    MF_WORKER_SESSION,    /* epoch, pulse key, pulse_ms, renew_ms, monitors: tell the keeper */
+    MF_WORKER_LEASE_WANT, /* id: an at-most create waits for a lease asked for from now on; tell the keeper */
+    MF_WORKER_LEASE_OVER, /* id: it waits no more, or its create ended; tell the keeper */
+    MF_WORKER_LEASE_GRANT /* epoch, ask_id, lease_ms: the broker's answer, for the keeper */
 };
 struct mf_worker_action {
     enum mf_worker_action_kind kind;
@@ -98,7 +110,7 @@ struct mf_worker_action {
     uint32_t bytes;
     uint64_t epoch;
     const uint8_t *pulse_key; /* 32 bytes */
-    mf_ms pulse_ms;
+    mf_ms pulse_ms, renew_ms, lease_ms;
     const struct mf_rec_endpoint *monitors;
     size_t n_monitors;
     uint64_t term;             /* SESSION: for the keeper to remember */

@@ -175,8 +175,9 @@ static void put_head(struct mf_buf *buf, const struct mf_driver_spec *spec, cons
                mf_domain_name(spec, name), mf_uuid_text(spec->id, id));
     put_format(buf,
                "<metadata><mayfly:guest xmlns:mayfly='" MF_DOMAIN_NAMESPACE
-               "' name='%s' epoch='%u' disk='%s' console='%s'/>",
+               "' name='%s' epoch='%u' disk='%s' console='%s'",
                spec->name, spec->epoch, spec->disk ? spec->disk : "", spec->console ? spec->console : "");
+    put(buf, spec->at_most ? " policy='at-most'/>" : "/>");
     put_format(buf, "</metadata>\n<memory unit='MiB'>%u</memory>\n<vcpu>%u</vcpu>\n", spec->memory_mib,
                spec->vcpus);
 }
@@ -316,13 +317,14 @@ static const char *value(const char *s, char *text, size_t size)
 bool mf_domain_identity_parse(const char *element, struct mf_domain_identity *ret_identity)
 {
     struct mf_domain_identity found = {0};
-    char epoch[24] = "";
+    char epoch[24] = "", policy[24] = "";
     const struct {
         const char *key;
         char *text;
         size_t size;
     } wanted[] = {{"name", found.name, sizeof found.name},
                   {"epoch", epoch, sizeof epoch},
+                  {"policy", policy, sizeof policy},
                   {"disk", found.disk, sizeof found.disk},
                   {"console", found.console, sizeof found.console}};
     const char *s = element + strcspn(element, " \t\n/>");
@@ -346,6 +348,7 @@ bool mf_domain_identity_parse(const char *element, struct mf_domain_identity *re
     if (!found.name[0])
         return false;
     found.epoch = strtoull(epoch, NULL, 10);
+    found.at_most = strcmp(policy, "at-most") == 0;
     *ret_identity = found;
     return true;
 }

@@ -20,6 +20,7 @@ int mf_domain_xml(const struct mf_driver_spec *spec, const char *type, struct mf
 struct mf_domain_identity { /* what our metadata element says; empty strings where it says nothing */
     char name[200];
     uint64_t epoch;
+    bool at_most;
     char disk[MF_DOMAIN_PATH], console[MF_DOMAIN_PATH];
 };
 /* From the element as libvirt hands it back; false if it is not ours. */

@@ -17,7 +17,9 @@ enum mf_driver_caps { /* what a driver can promise; the conformance suite tests 
                       MF_DRIVER_HAS_CONSOLE = 1u << 3, /* serial output can be read */
                       MF_DRIVER_SURVIVES =
                           1u << 4, /* guests outlive a close and are found again by the next open */
-                      MF_DRIVER_HAS_ACPI = 1u << 5 /* grace before the kill */
+                      MF_DRIVER_HAS_ACPI = 1u << 5, /* grace before the kill */
+                      MF_DRIVER_FENCEABLE = 1u << 6 /* an at-most guest is a process of its own on this
+                                                       machine, which this user may kill */
 };
 
 struct mf_driver_spec { /* one guest to be made */
@@ -25,6 +27,11 @@ struct mf_driver_spec { /* one guest to be made */
     char name[200]; /* tenant/group/slot#generation, also kept in the domain's own metadata */
     uint64_t epoch;
     uint64_t vcpus, memory_mib, disk_mib;
+    /* It is made paused; then `hold` is asked, in the creating thread, whether its process is held and may
+     * run. If not, the create fails and leaves nothing. */
+    bool at_most;
+    bool (*hold)(void *arg, struct mf_uuid id, int64_t pid);
+    void *hold_arg;
     const char *kernel, *initrd,
         *cmdline;        /* absolute paths, digests already checked; NULL where the driver needs none */
     const char *seed;    /* absolute path of the NoCloud ISO, or NULL */
@@ -34,6 +41,7 @@ struct mf_driver_spec { /* one guest to be made */
 struct mf_driver_guest { /* one guest found */
     struct mf_uuid id;
     bool running;
+    bool at_most;   /* by its own metadata */
     int64_t pid;    /* 0 if unknown or none */
     char name[200]; /* empty for a foreign domain */
 };
@@ -53,7 +61,7 @@ struct mf_driver_config {
 struct mf_driver_ops {
     const char *name; /* "libvirt", "null" */
     /* On success too, error may hold a sentence worth logging (say, why guests are emulated), else it is
-     * empty. */
+     * empty. At-most guests that an earlier agent left half made, paused, are gone afterwards. */
     int (*open)(const struct mf_driver_config *config, struct mf_driver **ret_driver, char error[512]);
     void (*close)(struct mf_driver *self); /* guests live on where the driver SURVIVES */
     unsigned (*caps)(const struct mf_driver *self);

@@ -250,14 +250,19 @@ static int ask_capacity(struct mf_driver *self, char error[512])
     return 0;
 }
 
-/* Guests that an earlier agent made: their consoles must be kept bounded again. */
+/* Guests that an earlier agent made: their consoles must be kept bounded again. Those that it did not resume
+ * are nobody's. */
 static void adopt(struct mf_driver *self)
 {
     struct mf_driver_guest *guests = NULL;
     size_t n = 0;
     char ignored[512];
-    if (mf_libvirt_list(self, &guests, &n, ignored) == 0)
-        free(guests);
+    if (mf_libvirt_list(self, &guests, &n, ignored) < 0)
+        return;
+    for (size_t i = 0; i < n; i++)
+        if (guests[i].at_most && !guests[i].running)
+            (void)mf_libvirt_destroy(self, guests[i].id, 0, ignored);
+    free(guests);
 }
 
 static void release(struct mf_driver *self)
@@ -360,12 +365,14 @@ static void close_(struct mf_driver *self)
     release(self);
 }
 
-static unsigned caps(const struct mf_driver *self)
+unsigned mf_libvirt_caps(const struct mf_driver *self)
 {
     unsigned always = MF_DRIVER_HAS_EVENTS;
     if (self->test)
         return always;
     always |= MF_DRIVER_SURVIVES | MF_DRIVER_HAS_ACPI;
+    if (self->local && (self->embed || geteuid() == 0)) /* a daemon's QEMU is another user's process */
+        always |= MF_DRIVER_FENCEABLE;
     return self->local ? always | MF_DRIVER_HAS_PID | MF_DRIVER_HAS_DISK | MF_DRIVER_HAS_CONSOLE : always;
 }
 
@@ -374,16 +381,28 @@ static const char *type(const struct mf_driver *self)
     return self->type;
 }
 
+static void take_off(uint64_t *amount, uint64_t used)
+{
+    *amount = *amount > used ? *amount - used : 0;
+}
+
+/* What domains that are not ours use, as of the last list, is taken off. */
 static int capacity(struct mf_driver *self, struct mf_rec_resources *ret_capacity, char error[512])
 {
     *ret_capacity = self->capacity;
+    pthread_mutex_lock(&self->lock);
+    if (!self->config.capacity.vcpus) /* an operator's own number is meant as it stands */
+        take_off(&ret_capacity->vcpus, self->foreign.vcpus);
+    if (!self->config.capacity.memory_mib)
+        take_off(&ret_capacity->memory_mib, self->foreign.memory_mib);
+    pthread_mutex_unlock(&self->lock);
     return 0;
 }
 
 const struct mf_driver_ops mf_driver_libvirt = {.name = "libvirt",
                                                 .open = open_,
                                                 .close = close_,
-                                                .caps = caps,
+                                                .caps = mf_libvirt_caps,
                                                 .type = type,
                                                 .capacity = capacity,
                                                 .create = mf_libvirt_create,

@@ -19,7 +19,7 @@
 #include <libvirt/libvirt.h>
 #include <pthread.h>
 
-enum { MF_DRIVER_LIBVIRT_MAGIC = 0x11b71e27, MF_EMBED_ALIAS = 64 };
+enum { MF_DRIVER_LIBVIRT_MAGIC = 0x11b71e27, MF_EMBED_ALIAS = 64, MF_ENDED_MAX = 64 };
 
 enum mf_lane { /* A daemon serves few requests of one connection at a time: a lane for each kind, so that none
                   waits for another. */
@@ -47,10 +47,14 @@ struct mf_driver {
     bool test;
     char type[16];
     struct mf_rec_resources capacity;
+    struct mf_rec_resources foreign; /* used by domains that are not ours, as last listed; under the lock */
 
     pthread_mutex_t lock;
     pthread_cond_t changed; /* a guest's entry, or watchers */
     struct mf_map *guests;  /* id to struct mf_guest */
+    struct mf_uuid
+        ended[MF_ENDED_MAX]; /* the last ones we destroyed, in turn: libvirt's news of it comes late */
+    unsigned n_ended;
     virConnectPtr lanes[MF_LANES];
     int callbacks[4];
     unsigned watchers; /* callbacks that libvirt still holds */
@@ -95,6 +99,7 @@ bool mf_crumb_there(struct mf_driver *self, struct mf_uuid id);
 void mf_crumb_clean(struct mf_driver *self, struct mf_uuid id); /* removes the disk, then the crumb */
 
 /* slots */
+unsigned mf_libvirt_caps(const struct mf_driver *self);
 int mf_libvirt_create(struct mf_driver *self, const struct mf_driver_spec *spec, int64_t *ret_pid,
                       char error[512]);
 int mf_libvirt_destroy(struct mf_driver *self, struct mf_uuid id, uint64_t grace_ms, char error[512]);

@@ -53,6 +53,15 @@ static void end(struct mf_driver *self, struct mf_uuid id, int r, pid_t pid)
     pthread_mutex_unlock(&self->lock);
 }
 
+/* An at-most guest that nobody resumed: whose create that was has left. */
+static bool is_half_made(virDomainPtr domain)
+{
+    struct mf_domain_identity identity;
+    int state = VIR_DOMAIN_NOSTATE;
+    return mf_domain_identity(domain, &identity) && identity.at_most &&
+           virDomainGetState(domain, &state, NULL, 0) == 0 && state == VIR_DOMAIN_PAUSED;
+}
+
 /* 1 if it runs already, 0 if it is to be made, or an error. */
 static int already(struct mf_driver *self, virConnectPtr conn, struct mf_uuid id, pid_t *ret_pid,
                    char error[512])
@@ -68,7 +77,11 @@ static int already(struct mf_driver *self, virConnectPtr conn, struct mf_uuid id
     if (r < 0)
         return r;
     r = virDomainIsActive(domain);
-    if (r == 1)
+    if (r == 1 && is_half_made(domain)) {
+        mf_str_format(error, 512, "a domain \"%s\" with this id is here, half made; destroy it first",
+                      virDomainGetName(domain));
+        r = -EEXIST;
+    } else if (r == 1)
         *ret_pid = mf_guest_find_pid(self, id, virDomainGetName(domain));
     else if (r == 0) {
         mf_str_format(error, 512,
@@ -112,6 +125,16 @@ static int make_disk(struct mf_driver *self, const struct mf_driver_spec *spec, 
     return r;
 }
 
+/* Paused it is; whether it may run is not ours to say. */
+static int resume(const struct mf_driver_spec *spec, virDomainPtr domain, pid_t pid, char error[512])
+{
+    if (!spec->hold(spec->hold_arg, spec->id, pid)) {
+        mf_str_format(error, 512, "its keeper does not let it run: the lease is over");
+        return -ECANCELED;
+    }
+    return virDomainResume(domain) < 0 ? mf_libvirt_error(error, "cannot resume the guest") : 0;
+}
+
 static int start(struct mf_driver *self, virConnectPtr conn, const struct mf_driver_spec *spec,
                  pid_t *ret_pid, char error[512])
 {
@@ -121,17 +144,20 @@ static int start(struct mf_driver *self, virConnectPtr conn, const struct mf_dri
         mf_buf_free(&xml);
         return r;
     }
-    virDomainPtr domain = virDomainCreateXML(conn, xml.ptr, VIR_DOMAIN_NONE);
+    virDomainPtr domain =
+        virDomainCreateXML(conn, xml.ptr, spec->at_most ? VIR_DOMAIN_START_PAUSED : VIR_DOMAIN_NONE);
     mf_buf_free(&xml);
     if (!domain)
         return mf_libvirt_error(error, "cannot start the guest");
+    *ret_pid = mf_guest_find_pid(self, spec->id, virDomainGetName(domain));
+    if (spec->at_most)
+        r = resume(spec, domain, *ret_pid, error);
     if (cancelled(self, spec->id)) {
-        (void)virDomainDestroy(domain);
         mf_str_format(error, 512, "the guest was destroyed while it was being made");
         r = -ECANCELED;
-    } else {
-        *ret_pid = mf_guest_find_pid(self, spec->id, virDomainGetName(domain));
     }
+    if (r < 0)
+        (void)virDomainDestroy(domain);
     virDomainFree(domain);
     return r;
 }
@@ -164,6 +190,13 @@ int mf_libvirt_create(struct mf_driver *self, const struct mf_driver_spec *spec,
     MF_MAGIC(self, MF_DRIVER_LIBVIRT_MAGIC);
     error[0] = 0;
     pid_t pid = 0;
+    if (spec->at_most && !(mf_libvirt_caps(self) & MF_DRIVER_FENCEABLE)) {
+        mf_str_format(error, 512,
+                      "%.200s: at-most guests need a hypervisor on this machine whose processes this "
+                      "user may kill",
+                      self->uri);
+        return -ENOTSUP;
+    }
     int r = begin(self, spec->id, error);
     if (r < 0)
         return r;

@@ -39,8 +39,10 @@ static void end(struct mf_driver *self, struct mf_uuid id, int r)
     pthread_mutex_lock(&self->lock);
     struct mf_guest *guest = mf_guest_get(self, id);
     guest->destroying--;
-    if (r == 0)
+    if (r == 0) {
+        self->ended[self->n_ended++ % MF_ENDED_MAX] = id;
         mf_guest_forget(self, id);
+    }
     pthread_cond_broadcast(&self->changed);
     pthread_mutex_unlock(&self->lock);
 }

@@ -3,6 +3,7 @@
  * guests that nobody is destroying. */
 #include "driver_libvirt.h"
 #include "check.h"
+#include "process.h"
 
 #include <errno.h>
 #include <libvirt/virterror.h>
@@ -45,6 +46,14 @@ int mf_events_start(char error[512])
     return start_result;
 }
 
+static bool we_ended(const struct mf_driver *self, struct mf_uuid id)
+{
+    for (unsigned i = 0; i < MF_ENDED_MAX; i++)
+        if (mf_uuid_eq(self->ended[i], id))
+            return true;
+    return false;
+}
+
 static void tell(struct mf_driver *self, virDomainPtr domain, enum mf_death how, const char *text)
 {
     struct mf_uuid id;
@@ -52,9 +61,14 @@ static void tell(struct mf_driver *self, virDomainPtr domain, enum mf_death how,
         return;
     pthread_mutex_lock(&self->lock);
     struct mf_guest *guest = mf_guest_get(self, id);
-    bool news = !guest || (!guest->destroying && !guest->creating); /* a create that fails says so itself */
+    pid_t pid = guest ? guest->pid : 0;
+    bool news = guest ? !guest->destroying && !guest->creating /* a create that fails says so itself */
+                      : !we_ended(self, id);
     pthread_cond_broadcast(&self->changed);
     pthread_mutex_unlock(&self->lock);
+    if (news && pid && how == MF_DEATH_CRASHED)
+        (void)mf_process_kill_guest(pid, id,
+                                    0); /* it stands still for good: what is told dead must be dead */
     if (news && self->config.died)
         self->config.died(self->config.arg, id, how, text);
 }

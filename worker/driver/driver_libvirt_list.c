@@ -1,5 +1,6 @@
-/* driver_libvirt_list.c - what is there: every domain that libvirt knows, and, of a root of our own, every
- * process that libvirt has lost. "Runs" means that libvirt says so and that the process is there. */
+/* driver_libvirt_list.c - what is there: every domain that libvirt knows, and, on this machine, every process
+ * of ours that libvirt has lost: what still runs is never told as absent. "Runs" means that libvirt says so
+ * and that the process is there. */
 #include "driver_libvirt.h"
 #include "check.h"
 #include "process.h"
@@ -12,6 +13,7 @@ struct listing {
     struct mf_driver *driver;
     struct mf_driver_guest *guests;
     size_t n, cap;
+    struct mf_rec_resources foreign; /* used by domains that are not ours */
 };
 
 static struct mf_driver_guest *add(struct listing *listing)
@@ -46,6 +48,15 @@ static pid_t living_pid(struct mf_driver *self, struct mf_uuid id, virDomainPtr 
     return pid;
 }
 
+static void count_foreign(struct listing *listing, virDomainPtr domain)
+{
+    virDomainInfo info;
+    if (virDomainGetInfo(domain, &info) < 0 || info.state == VIR_DOMAIN_SHUTOFF)
+        return;
+    listing->foreign.vcpus += info.nrVirtCpu;
+    listing->foreign.memory_mib += info.maxMem / 1024;
+}
+
 static void add_domain(struct listing *listing, virDomainPtr domain)
 {
     struct mf_driver *self = listing->driver;
@@ -55,10 +66,13 @@ static void add_domain(struct listing *listing, virDomainPtr domain)
         return; /* it vanished meanwhile */
     struct mf_domain_identity identity;
     bool ours = mf_domain_identity(domain, &identity);
+    if (!ours)
+        count_foreign(listing, domain);
     struct mf_driver_guest *guest = add(listing);
     guest->id = id;
     guest->running = state == VIR_DOMAIN_RUNNING || state == VIR_DOMAIN_BLOCKED ||
                      state == VIR_DOMAIN_SHUTDOWN || state == VIR_DOMAIN_PMSUSPENDED;
+    guest->at_most = identity.at_most;
     memcpy(guest->name, identity.name, sizeof guest->name);
     if (self->local && state != VIR_DOMAIN_SHUTOFF) {
         guest->pid = living_pid(self, id, domain, ours);
@@ -68,13 +82,18 @@ static void add_domain(struct listing *listing, virDomainPtr domain)
         mf_console_add(self->console, id, identity.console);
 }
 
+/* By where its files lie, or by the crumb that its create left. */
+static bool is_ours(struct mf_driver *self, struct mf_uuid id, const char *command_line)
+{
+    char mark[4096];
+    mf_str_format(mark, sizeof mark, "%s/lib/qemu/", self->alias[0] ? self->alias : self->root);
+    return (self->embed && strstr(command_line, mark)) || mf_crumb_there(self, id);
+}
+
 static void visit_process(void *arg, pid_t pid, struct mf_uuid id, const char *command_line)
 {
     struct listing *listing = arg;
-    char mark[4096];
-    const struct mf_driver *self = listing->driver;
-    mf_str_format(mark, sizeof mark, "%s/lib/qemu/", self->alias[0] ? self->alias : self->root);
-    if (!strstr(command_line, mark))
+    if (!is_ours(listing->driver, id, command_line))
         return;
     for (size_t i = 0; i < listing->n; i++)
         if (mf_uuid_eq(listing->guests[i].id, id))
@@ -112,7 +131,10 @@ int mf_libvirt_list(struct mf_driver *self, struct mf_driver_guest **ret_guests,
     virConnectClose(conn);
     if (r < 0)
         return r;
-    if (self->embed)
+    pthread_mutex_lock(&self->lock);
+    self->foreign = listing.foreign;
+    pthread_mutex_unlock(&self->lock);
+    if (self->local)
         mf_process_each_guest(visit_process, &listing);
     *ret_guests = listing.guests;
     *ret_n = listing.n;

@@ -306,17 +306,16 @@ static int call(struct mf_driver *self, const struct mf_null_packet *request, co
 }
 
 static int call_simple(struct mf_driver *self, const struct mf_null_packet *request, const char *text,
-                       char error[512])
+                       struct mf_null_packet *ret_reply, char error[512])
 {
-    struct mf_null_packet reply;
     char rest[MF_NULL_PACKET];
-    int fd, r = call(self, request, text, &fd, &reply, rest, error);
+    int fd, r = call(self, request, text, &fd, ret_reply, rest, error);
     if (r < 0)
         return r;
     give_back(self, fd);
-    if (reply.result < 0)
+    if (ret_reply->result < 0)
         mf_str_format(error, 512, "%s", rest);
-    return reply.result;
+    return ret_reply->result;
 }
 
 /* ---- slots */
@@ -368,6 +367,21 @@ static int check_config(const struct mf_driver_config *config, char error[512])
 }
 
 static int list(struct mf_driver *self, struct mf_driver_guest **ret_guests, size_t *ret_n, char error[512]);
+static int destroy(struct mf_driver *self, struct mf_uuid id, uint64_t grace_ms, char error[512]);
+
+/* Those that are there will be told dead too; those that an earlier agent did not resume are nobody's. */
+static void adopt(struct mf_driver *self)
+{
+    struct mf_driver_guest *guests = NULL;
+    size_t n = 0;
+    char ignored[512];
+    if (list(self, &guests, &n, ignored) < 0)
+        return;
+    for (size_t i = 0; i < n; i++)
+        if (guests[i].at_most && !guests[i].running)
+            (void)destroy(self, guests[i].id, 0, ignored);
+    free(guests);
+}
 
 static int open_(const struct mf_driver_config *config, struct mf_driver **ret_driver, char error[512])
 {
@@ -394,11 +408,7 @@ static int open_(const struct mf_driver_config *config, struct mf_driver **ret_d
         release(self);
         return r;
     }
-    struct mf_driver_guest *guests = NULL; /* so that those who were there are told dead too */
-    size_t n;
-    char ignored[512];
-    if (list(self, &guests, &n, ignored) == 0)
-        free(guests);
+    adopt(self);
     *ret_driver = self;
     return 0;
 }
@@ -418,7 +428,7 @@ static void close_(struct mf_driver *self)
 
 static unsigned caps(const struct mf_driver *self)
 {
-    return MF_DRIVER_HAS_PID | MF_DRIVER_HAS_EVENTS | MF_DRIVER_SURVIVES;
+    return MF_DRIVER_HAS_PID | MF_DRIVER_HAS_EVENTS | MF_DRIVER_SURVIVES | MF_DRIVER_FENCEABLE;
 }
 
 static const char *type(const struct mf_driver *self)
@@ -446,22 +456,41 @@ static int64_t stand_in(struct mf_driver *self)
     return pid;
 }
 
+/* Paused it is; whether it may run is not ours to say. */
+static int resume(struct mf_driver *self, const struct mf_driver_spec *spec, int64_t pid, char error[512])
+{
+    struct mf_null_packet request = {.version = MF_NULL_VERSION, .kind = MF_NULL_RESUME, .id = spec->id},
+                          reply;
+    char ignored[512];
+    int r = -ECANCELED;
+    if (spec->hold(spec->hold_arg, spec->id, pid))
+        r = call_simple(self, &request, "", &reply, error);
+    else
+        mf_str_format(error, 512, "its keeper does not let it run: the lease is over");
+    if (r < 0)
+        (void)destroy(self, spec->id, 0, ignored);
+    return r;
+}
+
 static int create(struct mf_driver *self, const struct mf_driver_spec *spec, int64_t *ret_pid,
                   char error[512])
 {
     MF_MAGIC(self, MAGIC);
-    struct mf_null_packet request = {.version = MF_NULL_VERSION,
-                                     .kind = MF_NULL_CREATE,
-                                     .id = spec->id,
-                                     .epoch = spec->epoch,
-                                     .vcpus = spec->vcpus,
-                                     .memory_mib = spec->memory_mib,
-                                     .disk_mib = spec->disk_mib};
+    struct mf_null_packet reply, request = {.version = MF_NULL_VERSION,
+                                            .kind = MF_NULL_CREATE,
+                                            .at_most = spec->at_most,
+                                            .id = spec->id,
+                                            .epoch = spec->epoch,
+                                            .vcpus = spec->vcpus,
+                                            .memory_mib = spec->memory_mib,
+                                            .disk_mib = spec->disk_mib};
     error[0] = 0;
-    int r = call_simple(self, &request, spec->name, error);
+    int r = call_simple(self, &request, spec->name, &reply, error);
+    if (r == 0 && spec->at_most && !reply.running)
+        r = resume(self, spec, reply.pid, error);
     if (r < 0)
         return r;
-    *ret_pid = stand_in(self);
+    *ret_pid = reply.pid ? reply.pid : stand_in(self);
     if (!know(self, spec->id))
         died(self, spec->id, MF_DEATH_EXITED, "the stand-in process ended");
     return 0;
@@ -470,9 +499,9 @@ static int create(struct mf_driver *self, const struct mf_driver_spec *spec, int
 static int destroy(struct mf_driver *self, struct mf_uuid id, uint64_t grace_ms, char error[512])
 {
     MF_MAGIC(self, MAGIC);
-    struct mf_null_packet request = {.version = MF_NULL_VERSION, .kind = MF_NULL_DESTROY, .id = id};
+    struct mf_null_packet request = {.version = MF_NULL_VERSION, .kind = MF_NULL_DESTROY, .id = id}, reply;
     error[0] = 0;
-    int r = call_simple(self, &request, "", error);
+    int r = call_simple(self, &request, "", &reply, error);
     if (r == 0)
         forget(self, id);
     return r;
@@ -489,8 +518,12 @@ static int take_rows(struct mf_driver *self, const struct mf_null_packet *reply,
         struct mf_null_guest_row row;
         memcpy(&row, rest + i * sizeof row, sizeof row);
         struct mf_driver_guest *guest = &all[(*n)++];
-        *guest = (struct mf_driver_guest){
-            .id = row.id, .running = row.running, .pid = row.running ? stand_in(self) : 0};
+        *guest = (struct mf_driver_guest){.id = row.id,
+                                          .running = row.running,
+                                          .at_most = row.at_most,
+                                          .pid = row.pid       ? row.pid
+                                                 : row.running ? stand_in(self)
+                                                               : 0};
         mf_str_format(guest->name, sizeof guest->name, "%s", row.name);
         if (row.running)
             (void)know(self, row.id);

@@ -2,6 +2,7 @@
  * outlive the agent as real ones do, and dies as they do when it is killed. Also the tool that makes one of
  * them die. */
 #include "ids.h"
+#include "main_null_process.h"
 #include "main_null_server.h"
 #include "message.h"
 #include "null_connect.h"
@@ -152,7 +153,11 @@ static int list(const char *root)
             struct mf_null_guest_row row;
             char id[MF_UUID_TEXT];
             memcpy(&row, bytes + sizeof packet + i * sizeof row, sizeof row);
-            printf("%s %s %s\n", mf_uuid_text(row.id, id), row.running ? "running" : "creating", row.name);
+            printf("%s %s %s\n", mf_uuid_text(row.id, id),
+                   row.running ? "running"
+                   : row.pid   ? "paused"
+                               : "creating",
+                   row.name);
         }
     } while (packet.more);
     close(fd);
@@ -184,6 +189,8 @@ int main(int argc, char **argv)
         {"die", 1, NULL, 'x'},     {"how", 1, NULL, 'w'},    {"script", 1, NULL, 's'},
         {"version", 0, NULL, 'V'}, {"help", 0, NULL, 'h'},   {NULL}};
     struct options options = {.how = MF_DEATH_EXITED};
+    if (argc > 1 && !strcmp(argv[1], "--guest"))
+        mf_null_process_be();
     for (int c; (c = getopt_long(argc, argv, "", longs, NULL)) != -1;) {
         switch (c) {
         case 'r':

@@ -1,6 +1,7 @@
 /* main_null_guests.c - see main_null_guests.h. A request that takes time, or for ever, is a task with a
  * timer; a guest is in the table from the moment its create was asked for. */
 #include "main_null_guests.h"
+#include "main_null_process.h"
 #include "check.h"
 #include "heap.h"
 #include "map.h"
@@ -11,7 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum task_kind { TASK_CREATE, TASK_DESTROY, TASK_LIST, TASK_DIE };
+enum task_kind { TASK_CREATE, TASK_DESTROY, TASK_LIST, TASK_DIE, TASK_TELL };
+enum { EVENT_MS = 200 }; /* libvirt's own news of a process that ended comes so late; the keeper's is first */
 
 struct task {
     struct mf_timer timer; /* first: the heap hands it back. Not set: the call hangs */
@@ -24,7 +26,8 @@ struct task {
 struct guest {
     struct mf_uuid id;
     struct task *task; /* its create under way, or its coming death; NULL for neither */
-    bool running;
+    bool running, at_most;
+    pid_t pid; /* of an at-most one's own process; 0: none */
     char name[];
 };
 struct mf_null_guests {
@@ -85,8 +88,9 @@ void mf_null_guests_destroy(struct mf_null_guests **self)
     while (guests->tasks)
         task_end(guests, guests->tasks);
     size_t cursor = 0;
-    for (void *guest; mf_map_next(guests->guests, &cursor, &guest);)
-        free(guest);
+    for (struct guest *guest; mf_map_next(guests->guests, &cursor, (void **)&guest); free(guest))
+        if (guest->pid)
+            mf_null_process_kill(guest->pid);
     mf_map_destroy(&guests->guests);
     mf_heap_free(&guests->timers);
     free(guests);
@@ -104,6 +108,8 @@ static void guest_remove(struct mf_null_guests *self, struct guest *guest)
     mf_map_del(self->guests, guest->id.bytes, sizeof guest->id.bytes);
     if (guest->task)
         task_end(self, guest->task);
+    if (guest->pid)
+        mf_null_process_kill(guest->pid);
     free(guest);
 }
 
@@ -114,15 +120,31 @@ static void done(struct mf_null_guests *self, uint64_t peer, struct mf_uuid id, 
     self->send(self->arg, peer, &packet, text, strlen(text));
 }
 
-static void die(struct mf_null_guests *self, struct guest *guest, enum mf_death how)
+/* To the create's answer belongs what came of it. */
+static void made(struct mf_null_guests *self, uint64_t peer, const struct guest *guest)
+{
+    struct mf_null_packet packet = {.version = MF_NULL_VERSION,
+                                    .kind = MF_NULL_DONE,
+                                    .id = guest->id,
+                                    .running = guest->running,
+                                    .pid = guest->pid};
+    self->send(self->arg, peer, &packet, "", 0);
+}
+
+static void tell_death(struct mf_null_guests *self, struct mf_uuid id, enum mf_death how)
 {
     static const char *const words[] = {[MF_DEATH_EXITED] = "the simulated guest ended",
                                         [MF_DEATH_POWEROFF] = "the simulated guest powered itself off",
                                         [MF_DEATH_CRASHED] = "the simulated guest crashed"};
-    struct mf_null_packet packet = {
-        .version = MF_NULL_VERSION, .kind = MF_NULL_DIED, .id = guest->id, .how = how};
-    guest_remove(self, guest);
+    struct mf_null_packet packet = {.version = MF_NULL_VERSION, .kind = MF_NULL_DIED, .id = id, .how = how};
     self->send(self->arg, 0, &packet, words[how], strlen(words[how]));
+}
+
+static void die(struct mf_null_guests *self, struct guest *guest, enum mf_death how)
+{
+    struct mf_uuid id = guest->id;
+    guest_remove(self, guest);
+    tell_death(self, id, how);
 }
 
 static bool chance(struct mf_null_guests *self, double share)
@@ -149,22 +171,35 @@ static void finish_create(struct mf_null_guests *self, mf_ms now, struct guest *
         done(self, peer, id, -EIO, "the script says that this create fails");
         return;
     }
-    run_guest(self, now, guest);
-    done(self, peer, id, 0, "");
+    int r = guest->at_most ? mf_null_process_start(id, &guest->pid) : 0;
+    if (r < 0) {
+        guest_remove(self, guest);
+        done(self, peer, id, r, "the guest's process cannot be started");
+        return;
+    }
+    if (!guest->at_most)
+        run_guest(self, now, guest);
+    made(self, peer, guest);
 }
 
-static void create(struct mf_null_guests *self, mf_ms now, uint64_t peer, struct mf_uuid id, const char *name)
+static void create(struct mf_null_guests *self, mf_ms now, uint64_t peer,
+                   const struct mf_null_packet *request, const char *name)
 {
+    struct mf_uuid id = request->id;
     struct guest *guest = guest_get(self, id);
+    if (guest && (guest->running || guest->pid)) {
+        made(self, peer, guest);
+        return;
+    }
     if (guest) {
-        done(self, peer, id, guest->running ? 0 : -EBUSY,
-             guest->running ? "" : "a create of this guest is under way");
+        done(self, peer, id, -EBUSY, "a create of this guest is under way");
         return;
     }
     size_t len = strnlen(name, sizeof((struct mf_null_guest_row *)0)->name - 1);
     guest = calloc(1, sizeof *guest + len + 1);
     MF_CHECK(guest);
     guest->id = id;
+    guest->at_most = request->at_most;
     memcpy(guest->name, name, len);
     mf_map_put(self->guests, id.bytes, sizeof id.bytes, guest);
     bool hangs = self->script.hang_create > 0;
@@ -177,6 +212,34 @@ static void create(struct mf_null_guests *self, mf_ms now, uint64_t peer, struct
         self->script.hang_create--;
     else
         mf_heap_set(&self->timers, &guest->task->timer, now + (mf_ms)self->script.create_ms);
+}
+
+static void resume(struct mf_null_guests *self, mf_ms now, uint64_t peer, struct mf_uuid id)
+{
+    struct guest *guest = guest_get(self, id);
+    if (!guest || !guest->pid) {
+        done(self, peer, id, -ENOENT, "no such guest is paused here");
+        return;
+    }
+    mf_null_process_resume(guest->pid);
+    if (!guest->running)
+        run_guest(self, now, guest);
+    made(self, peer, guest);
+}
+
+void mf_null_guests_process_ended(struct mf_null_guests *self, mf_ms now, int64_t pid)
+{
+    size_t cursor = 0;
+    struct guest *guest;
+    while (mf_map_next(self->guests, &cursor, (void **)&guest))
+        if (guest->pid == pid) {
+            struct task *task = task_new(self, TASK_TELL, 0, guest->id);
+            task->how = MF_DEATH_EXITED;
+            mf_heap_set(&self->timers, &task->timer, now + EVENT_MS);
+            guest->pid = 0; /* reaped */
+            guest_remove(self, guest);
+            return;
+        }
 }
 
 static void finish_destroy(struct mf_null_guests *self, uint64_t peer, struct mf_uuid id)
@@ -220,6 +283,8 @@ static void finish_list(struct mf_null_guests *self, uint64_t peer)
             struct mf_null_guest_row *row = &rows[packet.n++];
             row->id = guest->id;
             row->running = guest->running;
+            row->at_most = guest->at_most;
+            row->pid = guest->pid;
             memcpy(row->name, guest->name, strlen(guest->name));
             left--;
         }
@@ -259,7 +324,10 @@ void mf_null_guests_handle(struct mf_null_guests *self, mf_ms now, uint64_t peer
     struct mf_uuid none = {0};
     switch (request->kind) {
     case MF_NULL_CREATE:
-        create(self, now, peer, request->id, text);
+        create(self, now, peer, request, text);
+        break;
+    case MF_NULL_RESUME:
+        resume(self, now, peer, request->id);
         break;
     case MF_NULL_DESTROY:
         destroy(self, now, peer, request->id);
@@ -323,6 +391,9 @@ void mf_null_guests_tick(struct mf_null_guests *self, mf_ms now)
         case TASK_DIE:
             MF_CHECK(guest);
             die(self, guest, copy.how);
+            break;
+        case TASK_TELL:
+            tell_death(self, copy.id, copy.how);
         }
     }
 }

@@ -17,6 +17,8 @@ void mf_null_guests_handle(struct mf_null_guests *self, mf_ms now, uint64_t peer
                            const struct mf_null_packet *request, const char *text);
 void mf_null_guests_peer_gone(struct mf_null_guests *self,
                               uint64_t peer); /* what it asked for and was not yet done is given up */
+/* A guest's own process ended by itself: it is gone at once, and told as late as a hypervisor tells it. */
+void mf_null_guests_process_ended(struct mf_null_guests *self, mf_ms now, int64_t pid);
 mf_ms mf_null_guests_deadline(const struct mf_null_guests *self); /* INT64_MAX if none */
 void mf_null_guests_tick(struct mf_null_guests *self, mf_ms now);
 

@@ -3,6 +3,7 @@
 #include "main_null_server.h"
 #include "check.h"
 #include "main_null_guests.h"
+#include "main_null_process.h"
 #include "message.h"
 #include "null_connect.h"
 
@@ -245,13 +246,28 @@ static int wait_ms(const struct server *self)
     return deadline <= now ? 0 : deadline - now > 60000 ? 60000 : (int)(deadline - now);
 }
 
+/* False when it is told to end. */
+static bool read_signals(struct server *self)
+{
+    struct signalfd_siginfo info;
+    while (read(self->signals, &info, sizeof info) == sizeof info)
+        if (info.ssi_signo != SIGCHLD)
+            return false;
+    for (pid_t pid; (pid = mf_null_process_ended());)
+        mf_null_guests_process_ended(self->guests, now_ms(), pid);
+    return true;
+}
+
 static bool turn(struct server *self)
 {
     struct epoll_event events[EVENTS];
     int n = epoll_wait(self->epoll, events, EVENTS, wait_ms(self));
     for (int i = 0; i < n; i++) {
-        if (events[i].data.ptr == &self->signals)
-            return false;
+        if (events[i].data.ptr == &self->signals) {
+            if (!read_signals(self))
+                return false;
+            continue;
+        }
         if (events[i].data.ptr == &self->listener) {
             accept_peers(self);
             continue;
@@ -280,6 +296,7 @@ int mf_null_server_run(const char *root, int listener)
     sigemptyset(&ends);
     sigaddset(&ends, SIGTERM);
     sigaddset(&ends, SIGINT);
+    sigaddset(&ends, SIGCHLD);
     sigprocmask(SIG_BLOCK, &ends, NULL);
     self.signals = signalfd(-1, &ends, SFD_CLOEXEC | SFD_NONBLOCK);
     MF_CHECK(self.epoll >= 0 && self.signals >= 0);

@@ -10,10 +10,12 @@
 #define MF_NULL_LOCK   "null.lock"
 #define MF_NULL_PID    "null.pid"
 
-enum { MF_NULL_VERSION = 1, MF_NULL_TEXT = 512, MF_NULL_LIST_BATCH = 64, MF_NULL_PACKET = 16384 };
+enum { MF_NULL_VERSION = 2, MF_NULL_TEXT = 512, MF_NULL_LIST_BATCH = 64, MF_NULL_PACKET = 16384 };
 
 enum mf_null_kind {
-    MF_NULL_CREATE = 1, /* id, epoch, sizes, text: its name */
+    MF_NULL_CREATE = 1, /* id, epoch, sizes, at_most, text: its name. The answer tells running, and the pid of
+                           one that has a process of its own: at-most ones, which are made paused */
+    MF_NULL_RESUME,     /* id: a paused one runs from now on */
     MF_NULL_DESTROY,    /* id */
     MF_NULL_LIST,       /* answered by LISTED packets, the last with more = 0 */
     MF_NULL_SCRIPT,     /* text */
@@ -29,11 +31,14 @@ struct mf_null_packet { /* text follows, not terminated, up to the packet's end 
     int32_t result;
     uint32_t how; /* enum mf_death */
     uint32_t n, more;
+    uint32_t at_most, running;
+    int64_t pid;
     uint64_t epoch, vcpus, memory_mib, disk_mib;
 };
 struct mf_null_guest_row { /* after a LISTED packet */
     struct mf_uuid id;
-    uint32_t running;
+    uint32_t running, at_most;
+    int64_t pid; /* 0: it lives in the stand-in itself */
     char name[200];
 };
 

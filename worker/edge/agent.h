@@ -6,11 +6,14 @@
 
 #include "blobs.h"
 #include "driver.h"
+#include "holds.h"
 #include "images.h"
 #include "keeper_link.h"
 #include "keys.h"
 #include "pool.h"
 #include "worker.h"
+
+enum { MF_AGENT_LISTS = 2 }; /* at once: one may hang */
 
 struct mf_agent_settings {
     char *broker, *key, *state, *driver, *uri, *domain_type, *image_root, *class, *null_script, *null_program,
@@ -23,12 +26,19 @@ struct mf_agent_settings {
 int mf_agent_settings_load(int argc, char **argv, struct mf_arena *arena,
                            struct mf_agent_settings *ret_settings, char error[1024]);
 
+struct mf_sweep { /* what dead instances left may be removed only while no create has begun */
+    pthread_mutex_t lock;
+    bool over;
+};
+
 struct mf_agent_const { /* fixed before the first thread starts; read by all of them */
     const struct mf_agent_settings *settings;
     const struct mf_driver_ops *ops;
     struct mf_driver *driver;
     unsigned caps;
     struct mf_images *images; /* NULL without an image root */
+    struct mf_holds *holds;
+    struct mf_sweep *sweep;
     char node[MF_NAME_MAX + 1];
 };
 
@@ -40,11 +50,14 @@ struct mf_agent {
     struct mf_worker *worker;
     struct mf_pool *pool;
     struct mf_blobs blobs;
+    struct mf_holds holds;
+    struct mf_sweep sweep;
+    unsigned lists_out;    /* begun and not back */
     struct mf_arena arena; /* of the message being fed */
     void *context, *socket, *links;
     unsigned n_links; /* connections made, for names */
     int signals;
-    bool stopping, watched, announced;
+    bool stopping, failed, watched, announced;
     char refusal[1200]; /* as last logged */
     mf_ms link_logged_at;
     bool linked;

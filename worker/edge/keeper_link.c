@@ -37,9 +37,16 @@ void mf_keeper_link_send(struct mf_keeper_packet *packet)
         ;
 }
 
-void mf_keeper_link_tell(enum mf_keeper_packet_kind kind, struct mf_uuid id, int64_t pid)
+void mf_keeper_link_tell(enum mf_keeper_packet_kind kind, struct mf_uuid id)
 {
-    struct mf_keeper_packet packet = {.kind = kind, .id = id, .pid = pid};
+    struct mf_keeper_packet packet = {.kind = kind, .id = id};
+    mf_keeper_link_send(&packet);
+}
+
+void mf_keeper_link_watch(struct mf_uuid id, int64_t pid, bool at_most)
+{
+    struct mf_keeper_packet packet = {
+        .kind = MF_KEEPER_WATCH, .flags = at_most ? MF_KEEPER_AT_MOST : 0, .id = id, .pid = pid};
     mf_keeper_link_send(&packet);
 }
 

@@ -61,6 +61,7 @@ static void do_session(struct mf_agent *self, const struct mf_worker_action *act
                                         .term = action->term,
                                         .cluster_id = action->cluster_id,
                                         .pulse_ms = action->pulse_ms,
+                                        .renew_ms = action->renew_ms,
                                         .n_monitors = (uint32_t)action->n_monitors};
     memcpy(packet->key, action->pulse_key, sizeof packet->key);
     mf_str_format(packet->node, sizeof packet->node, "%s", self->key.name);
@@ -89,10 +90,38 @@ static void do_session(struct mf_agent *self, const struct mf_worker_action *act
 static void do_create(struct mf_agent *self, const struct mf_worker_action *action)
 {
     struct mf_work *work = mf_work_new(self, MF_WORK_CREATE);
+    pthread_mutex_lock(&self->sweep.lock);
+    self->sweep.over = true;
+    pthread_mutex_unlock(&self->sweep.lock);
     work->id = action->id;
     work->order = *action->order;
     work->order.user_data.bytes = mf_blobs_find(&self->blobs, action->id);
     mf_work_start(self->pool, work);
+}
+
+/* Both threads of the lane hang: what holds the hypervisor up may be in this very process. The keeper starts
+ * another, and the guests do not notice. */
+static void do_list(struct mf_agent *self, const struct mf_worker_action *action)
+{
+    if (self->lists_out == MF_AGENT_LISTS) {
+        mf_log(MF_LOG_ERROR, "the hypervisor does not answer; starting over", "lists=%u", self->lists_out);
+        self->stopping = self->failed = true;
+        return;
+    }
+    struct mf_work *work = mf_work_new(self, MF_WORK_LIST);
+    work->ticket = action->list_ticket;
+    work->sweep = !self->watched;
+    self->lists_out++;
+    mf_work_start(self->pool, work);
+}
+
+static void do_grant(const struct mf_worker_action *action)
+{
+    struct mf_keeper_packet packet = {.kind = MF_KEEPER_LEASE_GRANT,
+                                      .epoch = action->epoch,
+                                      .ask_id = action->ask_id,
+                                      .lease_ms = action->lease_ms};
+    mf_keeper_link_send(&packet);
 }
 
 static void do_action(struct mf_agent *self, const struct mf_worker_action *action)
@@ -119,10 +148,7 @@ static void do_action(struct mf_agent *self, const struct mf_worker_action *acti
         mf_work_start(self->pool, work);
         break;
     case MF_WORKER_LIST:
-        work = mf_work_new(self, MF_WORK_LIST);
-        work->ticket = action->list_ticket;
-        work->sweep = !self->watched;
-        mf_work_start(self->pool, work);
+        do_list(self, action);
         break;
     case MF_WORKER_READ_LOG:
         work = mf_work_new(self, MF_WORK_READ_LOG);
@@ -133,6 +159,15 @@ static void do_action(struct mf_agent *self, const struct mf_worker_action *acti
         break;
     case MF_WORKER_SESSION:
         do_session(self, action);
+        break;
+    case MF_WORKER_LEASE_WANT:
+        mf_keeper_link_tell(MF_KEEPER_INTENT, action->id);
+        break;
+    case MF_WORKER_LEASE_OVER:
+        mf_keeper_link_tell(MF_KEEPER_INTENT_OVER, action->id);
+        break;
+    case MF_WORKER_LEASE_GRANT:
+        do_grant(action);
         break;
     }
 }
@@ -186,9 +221,9 @@ static void take_job(struct mf_agent *self, struct mf_work *work)
                                          .code = work->code,
                                          .text = mf_str(work->text)});
     if (create && work->code == MF_E_OK && work->pid > 0)
-        mf_keeper_link_tell(MF_KEEPER_WATCH, work->id, work->pid);
+        mf_keeper_link_watch(work->id, work->pid, work->order.policy == MF_POLICY_AT_MOST);
     if (!create && work->code == MF_E_OK)
-        mf_keeper_link_tell(MF_KEEPER_UNWATCH, work->id, 0);
+        mf_keeper_link_tell(MF_KEEPER_UNWATCH, work->id);
 }
 
 static void watch_all(struct mf_agent *self, const struct mf_work *work)
@@ -198,8 +233,8 @@ static void watch_all(struct mf_agent *self, const struct mf_work *work)
     self->watched = true;
     for (size_t i = 0; i < work->n_guests; i++)
         if (work->guests[i].running && work->guests[i].pid > 0)
-            mf_keeper_link_tell(MF_KEEPER_WATCH, work->guests[i].id, work->guests[i].pid);
-    mf_keeper_link_tell(MF_KEEPER_READY, (struct mf_uuid){0}, 0);
+            mf_keeper_link_watch(work->guests[i].id, work->guests[i].pid, work->guests[i].at_most);
+    mf_keeper_link_tell(MF_KEEPER_READY, (struct mf_uuid){0});
     mf_log(MF_LOG_INFO, "guests found", "n=%zu", work->n_guests);
 }
 
@@ -244,6 +279,7 @@ static void take_work(struct mf_agent *self, struct mf_work *work)
         take_job(self, work);
         break;
     case MF_WORK_LIST:
+        self->lists_out--;
         take_list(self, work);
         break;
     case MF_WORK_READ_LOG:
@@ -271,16 +307,35 @@ static void read_pool(struct mf_agent *self)
         take_work(self, (struct mf_work *)job);
 }
 
+static void take_packet(struct mf_agent *self, const struct mf_keeper_packet *packet)
+{
+    switch (packet->kind) {
+    case MF_KEEPER_DEATH:
+        take_death(self, packet->id, packet->flags & MF_KEEPER_FENCED ? MF_DEATH_FENCED : MF_DEATH_EXITED,
+                   packet->text, "keeper");
+        mf_keeper_link_tell(MF_KEEPER_DEATH_SEEN, packet->id);
+        break;
+    case MF_KEEPER_WATCHED:
+        mf_holds_answer(&self->holds, packet->id, packet->flags & MF_KEEPER_HELD);
+        break;
+    case MF_KEEPER_INTENT_OK:
+        feed(self, &(struct mf_worker_event){.kind = MF_WORKER_LEASE_READY, .id = packet->id});
+        break;
+    case MF_KEEPER_LEASE_ASK:
+        feed(self, &(struct mf_worker_event){
+                       .kind = MF_WORKER_LEASE_ASK, .epoch = packet->epoch, .ask_id = packet->ask_id});
+        break;
+    default:
+        break;
+    }
+}
+
 static void read_keeper(struct mf_agent *self)
 {
     struct mf_keeper_packet packet;
     int r;
-    while ((r = mf_keeper_link_receive(&packet)) > 0) {
-        if (packet.kind != MF_KEEPER_DEATH)
-            continue;
-        take_death(self, packet.id, MF_DEATH_EXITED, packet.text, "keeper");
-        mf_keeper_link_tell(MF_KEEPER_DEATH_SEEN, packet.id, 0);
-    }
+    while ((r = mf_keeper_link_receive(&packet)) > 0)
+        take_packet(self, &packet);
     if (r < 0) {
         mf_log(MF_LOG_WARNING, "the keeper is gone", NULL);
         self->stopping = true;
@@ -434,5 +489,5 @@ int mf_agent_run(struct mf_agent *self)
         feed(self, &(struct mf_worker_event){.kind = MF_WORKER_TICK});
     }
     close_bus(self);
-    return 0;
+    return self->failed ? 1 : 0;
 }

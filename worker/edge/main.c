@@ -60,6 +60,10 @@ static int open_driver(struct mf_agent *self, char error[512])
     mf_str_format(root, sizeof root, "%s/%s", s->state, s->driver);
     mkdir(root, 0711);
     fixed->settings = s;
+    fixed->holds = &self->holds;
+    mf_holds_init(&self->holds);
+    fixed->sweep = &self->sweep;
+    pthread_mutex_init(&self->sweep.lock, NULL);
     fixed->ops = mf_driver_by_name(s->driver);
     mf_str_format(fixed->node, sizeof fixed->node, "%s", self->key.name);
     if (!fixed->ops) {
@@ -93,13 +97,27 @@ static int open_pool(struct mf_agent *self, char error[512])
     const unsigned threads[MF_LANE_COUNT] = {
         [MF_LANE_CREATE] = (unsigned)self->settings.create_lanes,
         [MF_LANE_DESTROY] = (unsigned)self->settings.destroy_lanes,
-        [MF_LANE_LIST] = 1,
+        [MF_LANE_LIST] = MF_AGENT_LISTS,
         [MF_LANE_READ] = 1,
     };
     self->pool = mf_pool_new(threads);
     if (!self->pool)
         snprintf(error, 512, "no threads or descriptors left");
     return self->pool ? 0 : -1;
+}
+
+static void say_whether_it_fences(const struct mf_agent *self, struct mf_worker_config *config)
+{
+    bool driver = self->fixed.caps & MF_DRIVER_FENCEABLE, keeper = self->start.flags & MF_KEEPER_FENCES;
+    config->fences = driver && keeper;
+    if (!driver)
+        mf_str_format(config->fences_not, sizeof config->fences_not,
+                      "driver %.63s: its guests are no processes of this machine that its keeper may kill",
+                      config->driver);
+    else if (!keeper)
+        mf_str_format(config->fences_not, sizeof config->fences_not, "%s", self->start.text);
+    if (!config->fences)
+        mf_log(MF_LOG_INFO, "no at-most guests here", "why=\"%s\"", config->fences_not);
 }
 
 static void open_core(struct mf_agent *self)
@@ -118,6 +136,7 @@ static void open_core(struct mf_agent *self)
     config.started_ms = self->start.started_ms;
     config.guests_die_with_me = !strcmp(s->guests_die_with_me, "yes") ||
                                 (!strcmp(s->guests_die_with_me, "auto") && self->start.pid == 1);
+    say_whether_it_fences(self, &config);
     config.labels = s->labels;
     config.create_lanes = (uint32_t)s->create_lanes;
     config.destroy_lanes = (uint32_t)s->destroy_lanes;

@@ -65,6 +65,9 @@ static int call_driver(struct mf_work *self, const char *dir, const struct mf_im
     struct mf_driver_spec spec = {
         .id = order->id,
         .epoch = order->epoch,
+        .at_most = order->policy == MF_POLICY_AT_MOST,
+        .hold = mf_holds_ask,
+        .hold_arg = fixed->holds,
         .vcpus = order->offering.vcpus,
         .memory_mib = order->offering.memory_mib,
         .disk_mib = order->offering.disk_mib,
@@ -121,6 +124,16 @@ static bool is_listed(const void *arg, struct mf_uuid id)
     return false;
 }
 
+/* A first list that hung may come back when guests are being made that it knows nothing of. */
+static void sweep(struct mf_work *self)
+{
+    const struct mf_agent_const *fixed = self->fixed;
+    pthread_mutex_lock(&fixed->sweep->lock);
+    if (!fixed->sweep->over)
+        mf_places_remove_orphans(fixed->settings->state, is_listed, self);
+    pthread_mutex_unlock(&fixed->sweep->lock);
+}
+
 static void run_list(struct mf_work *self)
 {
     const struct mf_agent_const *fixed = self->fixed;
@@ -129,8 +142,8 @@ static void run_list(struct mf_work *self)
         self->code = MF_E_DRIVER;
         return;
     }
-    if (self->sweep) /* no create can have begun before the first list is in */
-        mf_places_remove_orphans(fixed->settings->state, is_listed, self);
+    if (self->sweep)
+        sweep(self);
 }
 
 static void run_read_log(struct mf_work *self)

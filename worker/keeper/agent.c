@@ -39,8 +39,8 @@ _Noreturn static void become_agent(const struct mf_keeper *self, int fd, pid_t k
 static void greet(struct mf_keeper *self)
 {
     struct mf_keeper_packet packet = {
-        .version = MF_KEEPER_VERSION,
         .kind = MF_KEEPER_START,
+        .flags = self->fences ? MF_KEEPER_FENCES : 0,
         .pid = getpid(),
         .started_ms = self->started_ms,
         .epoch = self->epoch,
@@ -49,6 +49,7 @@ static void greet(struct mf_keeper *self)
         .probe_port = self->probe_port,
     };
     mf_str_format(packet.boot_id, sizeof packet.boot_id, "%s", self->options.boot_id);
+    mf_str_format(packet.text, sizeof packet.text, "%s", self->fences_not);
     mf_str_format(packet.node, sizeof packet.node, "%s", self->options.node);
     mf_str_format(packet.probe_address, sizeof packet.probe_address, "%s", self->probe_address);
     mf_keeper_agent_send(self, &packet);
@@ -102,6 +103,7 @@ void mf_keeper_agent_ended(struct mf_keeper *self, int status)
     close_socket(self);
     self->agent_pid = 0;
     self->agent_ready = false;
+    mf_lease_agent_ended(&self->lease, self->now);
     if (self->stopping)
         return;
     if (WIFEXITED(status) && WEXITSTATUS(status) == MF_KEEPER_EXIT_MISUSE && !self->ever_ready) {
@@ -130,7 +132,16 @@ static void take(struct mf_keeper *self, const struct mf_keeper_packet *packet)
 {
     switch (packet->kind) {
     case MF_KEEPER_WATCH:
-        mf_keeper_watch(self, packet->id, (pid_t)packet->pid);
+        mf_keeper_watch(self, packet->id, (pid_t)packet->pid, packet->flags & MF_KEEPER_AT_MOST);
+        break;
+    case MF_KEEPER_INTENT:
+        mf_keeper_intent(self, packet->id);
+        break;
+    case MF_KEEPER_INTENT_OVER:
+        mf_lease_intent_over(&self->lease, self->now, packet->id);
+        break;
+    case MF_KEEPER_LEASE_GRANT:
+        mf_keeper_lease_granted(self, packet);
         break;
     case MF_KEEPER_UNWATCH:
     case MF_KEEPER_DEATH_SEEN:
@@ -142,6 +153,7 @@ static void take(struct mf_keeper *self, const struct mf_keeper_packet *packet)
     case MF_KEEPER_READY:
         self->agent_ready = self->ever_ready = true;
         self->backoff_ms = 0; /* the next death is no crash at start: restart at once */
+        mf_lease_agent_ready(&self->lease, self->now);
         break;
     default:
         break;
@@ -173,8 +185,9 @@ void mf_keeper_agent_read(struct mf_keeper *self)
     }
 }
 
-bool mf_keeper_agent_send(struct mf_keeper *self, const struct mf_keeper_packet *packet)
+bool mf_keeper_agent_send(struct mf_keeper *self, struct mf_keeper_packet *packet)
 {
+    packet->version = MF_KEEPER_VERSION;
     return self->agent_fd >= 0 &&
            send(self->agent_fd, packet, sizeof *packet, MSG_DONTWAIT | MSG_NOSIGNAL) == sizeof *packet;
 }

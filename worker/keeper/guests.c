@@ -1,11 +1,13 @@
 /* guests.c - the guests' processes, held by pidfd: readable means ended, whoever its parent was and whatever
  * the pid is used for next. A death is told at once, with how it ended where it was our child to reap, and
  * told again until the agent has seen it. Several guests may live in one process (the null driver's
- * stand-in): they share its pidfd and die together. */
+ * stand-in): they share its pidfd and die together. An at-most guest has a process of its own, which is
+ * killed when the lease is over. */
 #include "keeper.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -52,7 +54,9 @@ static bool process_is_of(pid_t pid, struct mf_uuid id)
 
 static const char *how_it_ended(const struct mf_keeper_guest *guest, char text[128])
 {
-    if (!guest->known)
+    if (guest->fenced)
+        snprintf(text, 128, "process %d was killed by its keeper: the lease was over", (int)guest->pid);
+    else if (!guest->known)
         snprintf(text, 128, "process %d is gone", (int)guest->pid);
     else if (WIFSIGNALED(guest->status))
         snprintf(text, 128, "process %d was killed by signal %d", (int)guest->pid, WTERMSIG(guest->status));
@@ -63,8 +67,10 @@ static const char *how_it_ended(const struct mf_keeper_guest *guest, char text[1
 
 static void tell(struct mf_keeper *self, struct mf_keeper_guest *guest)
 {
-    struct mf_keeper_packet packet = {
-        .version = MF_KEEPER_VERSION, .kind = MF_KEEPER_DEATH, .id = guest->id, .pid = guest->pid};
+    struct mf_keeper_packet packet = {.kind = MF_KEEPER_DEATH,
+                                      .flags = guest->fenced ? MF_KEEPER_FENCED : 0,
+                                      .id = guest->id,
+                                      .pid = guest->pid};
     how_it_ended(guest, packet.text);
     mf_keeper_agent_send(self, &packet);
     guest->told_at = self->now;
@@ -76,6 +82,9 @@ static void died(struct mf_keeper *self, struct mf_keeper_guest *guest)
         return;
     guest->dead = true;
     self->n_alive--;
+    mf_lease_gone(&self->lease, self->now, guest->id);
+    if (guest->at_most)
+        mf_keeper_lease_note(self, (unsigned)(guest - self->guests), (struct mf_uuid){0});
     tell(self, guest);
 }
 
@@ -103,7 +112,7 @@ static const struct mf_keeper_guest *holder_of(const struct mf_keeper *self, pid
     return NULL;
 }
 
-static void take_place(struct mf_keeper *self, struct mf_uuid id, pid_t pid, int pidfd)
+static struct mf_keeper_guest *take_place(struct mf_keeper *self, struct mf_uuid id, pid_t pid, int pidfd)
 {
     struct mf_keeper_guest *guest = place(self);
     if (!guest) {
@@ -111,12 +120,13 @@ static void take_place(struct mf_keeper *self, struct mf_uuid id, pid_t pid, int
                       MF_KEEPER_GUESTS_MAX);
         if (pidfd >= 0)
             close(pidfd);
-        return;
+        return NULL;
     }
     *guest = (struct mf_keeper_guest){.id = id, .pid = pid, .pidfd = pidfd};
     self->n_alive++;
     if (pidfd >= 0 && mf_keeper_poll(self, pidfd, MF_KEEPER_GUEST, (uint32_t)(guest - self->guests)) < 0)
         mf_keeper_log(self, "error", "a guest's pidfd could not be watched: %s", strerror(errno));
+    return guest;
 }
 
 static bool has_ended(int pidfd)
@@ -125,13 +135,9 @@ static bool has_ended(int pidfd)
     return poll(&ready, 1, 0) > 0;
 }
 
-void mf_keeper_watch(struct mf_keeper *self, struct mf_uuid id, pid_t pid)
+/* The guest's place, its process held or already ended; NULL if the process is not the guest's. */
+static struct mf_keeper_guest *take(struct mf_keeper *self, struct mf_uuid id, pid_t pid)
 {
-    const struct mf_keeper_guest *known = find(self, id);
-    if (pid <= 1 || (known && known->pid == pid))
-        return; /* a death that is not seen yet is told again anyway */
-    if (known)
-        mf_keeper_unwatch(self, id);
     bool shared = holder_of(self, pid) != NULL;
     int pidfd = shared ? -1 : (int)syscall(SYS_pidfd_open, pid, 0);
     bool gone = !shared && pidfd < 0 && errno == ESRCH; /* before we could look */
@@ -143,11 +149,36 @@ void mf_keeper_watch(struct mf_keeper *self, struct mf_uuid id, pid_t pid)
                       mf_uuid_text(id, uuid));
         if (pidfd >= 0)
             close(pidfd);
-        return;
+        return NULL;
     }
-    take_place(self, id, pid, pidfd);
+    struct mf_keeper_guest *guest = take_place(self, id, pid, pidfd);
     if (gone)
         process_ended(self, pid, false, 0);
+    return guest;
+}
+
+/* Only what we can kill alone may run under a lease. */
+static bool may_run(struct mf_keeper *self, struct mf_keeper_guest *guest)
+{
+    if (!guest || guest->dead || guest->pidfd < 0 || has_ended(guest->pidfd))
+        return false;
+    guest->at_most = true;
+    mf_keeper_lease_note(self, (unsigned)(guest - self->guests), guest->id);
+    return mf_lease_hold(&self->lease, self->now, guest->id);
+}
+
+void mf_keeper_fence(struct mf_keeper *self, struct mf_uuid id)
+{
+    struct mf_keeper_guest *guest = find(self, id);
+    if (!guest || guest->pidfd < 0)
+        return;
+    char uuid[MF_UUID_TEXT];
+    guest->fenced = true;
+    if (syscall(SYS_pidfd_send_signal, guest->pidfd, SIGKILL, NULL, 0) < 0 && errno != ESRCH)
+        mf_keeper_log(self, "error", "guest %s cannot be killed: %s", mf_uuid_text(id, uuid),
+                      strerror(errno));
+    else
+        mf_keeper_log(self, "warning", "guest %s is ended: its lease is over", mf_uuid_text(id, uuid));
 }
 
 /* The guest that held the pidfd for others of its process passes it on. */
@@ -165,16 +196,42 @@ static void pass_on(struct mf_keeper *self, struct mf_keeper_guest *from)
     close(from->pidfd);
 }
 
+static void leave_place(struct mf_keeper *self, struct mf_keeper_guest *guest)
+{
+    if (guest->pidfd >= 0)
+        pass_on(self, guest);
+    if (!guest->dead)
+        self->n_alive--;
+    if (!guest->dead && guest->at_most)
+        mf_keeper_lease_note(self, (unsigned)(guest - self->guests), (struct mf_uuid){0});
+    *guest = (struct mf_keeper_guest){.pidfd = -1};
+}
+
+void mf_keeper_watch(struct mf_keeper *self, struct mf_uuid id, pid_t pid, bool at_most)
+{
+    struct mf_keeper_guest *guest = find(self, id);
+    if (guest && guest->pid != pid) {
+        leave_place(self, guest); /* its lease, or its end, goes with the id */
+        guest = NULL;
+    }
+    if (!guest && pid > 1)
+        guest = take(self, id, pid);
+    /* An agent that finds a guest without its metadata does not know better than who held it before. */
+    if (!at_most && mf_lease_state(&self->lease, id) == MF_LEASE_FREE)
+        return; /* a death that is not seen yet is told again anyway */
+    struct mf_keeper_packet answer = {
+        .kind = MF_KEEPER_WATCHED, .flags = may_run(self, guest) ? MF_KEEPER_HELD : 0, .id = id};
+    mf_keeper_agent_send(self, &answer);
+}
+
 void mf_keeper_unwatch(struct mf_keeper *self, struct mf_uuid id)
 {
     struct mf_keeper_guest *guest = find(self, id);
     if (!guest)
         return;
-    if (guest->pidfd >= 0)
-        pass_on(self, guest);
     if (!guest->dead)
-        self->n_alive--;
-    *guest = (struct mf_keeper_guest){.pidfd = -1};
+        mf_lease_gone(&self->lease, self->now, id);
+    leave_place(self, guest);
 }
 
 void mf_keeper_guest_readable(struct mf_keeper *self, uint32_t index)

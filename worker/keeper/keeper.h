@@ -1,11 +1,14 @@
 /* keeper.h - the tiny process that must not fail: parent of the agent, child subreaper and the only one that
- * reaps, holder of the guests' pidfds. It pulses, answers probes and tells deaths. One thread, one epoll
- * loop, tables of fixed size, no allocation after the start; it links neither libvirt nor ZeroMQ. If it dies
- * its guests live on; a new keeper's agent finds them and watches them again. */
+ * reaps, holder of the guests' pidfds. It pulses, answers probes, tells deaths, and fences: it ends at-most
+ * guests when their lease is over, whether the agent is dead, hung or cut off. One thread, one epoll loop,
+ * tables of fixed size, no allocation after the start, memory locked; it links neither libvirt nor ZeroMQ. If
+ * it dies its guests live on; a new keeper's agent finds them and watches them again. Ended in order, it ends
+ * its at-most guests first, for nobody would later. */
 #ifndef MF_KEEPER_H
 #define MF_KEEPER_H
 
 #include "keeper_wire.h"
+#include "lease.h"
 #include <netinet/in.h>
 #include <sys/types.h>
 
@@ -16,6 +19,12 @@ enum {
     MF_KEEPER_BACKOFF_MAX_MS = 5000,
     MF_KEEPER_STOP_MS = 3000, /* the agent's time to end after SIGTERM, before SIGKILL */
     MF_KEEPER_TELL_MS = 200,  /* a death is told again until it is seen */
+    MF_KEEPER_LEASES_MAX = MF_KEEPER_GUESTS_MAX + 256, /* at-most guests and intents */
+    MF_KEEPER_LEASE_MAX_MS = 3600000,                  /* no lease is longer, as the message table says */
+    MF_KEEPER_WATCHDOG_MS = 500,                       /* between two kicks */
+    MF_KEEPER_WATCHDOG_S = 5,  /* without one the device resets the machine, if it can be told */
+    MF_KEEPER_RELAYS = 64,     /* second opinions under way */
+    MF_KEEPER_RELAY_MS = 1000, /* an echo that comes later is not passed on */
     MF_KEEPER_EXIT_MISUSE =
         2 /* an agent that ends so before it was ever ready will not do better next time */
 };
@@ -26,6 +35,7 @@ struct mf_keeper_options {
     char probe_bind[101];       /* HOST:PORT, numeric */
     char probe_host[64];  /* where peers reach the probe socket if it is bound to any address; may be empty */
     const char *pid_file; /* or NULL */
+    const char *watchdog; /* device, or NULL */
     const char *agent;    /* program */
     char **agent_args;    /* NULL-terminated, after the program's name */
 };
@@ -43,7 +53,14 @@ struct mf_keeper_guest {
     int pidfd;  /* -1: dead, or another guest of the same process holds it */
     int status; /* of waitpid, if known */
     bool dead, known;
-    mf_ms told_at; /* when its death was last told; 0 never */
+    bool at_most, fenced; /* fenced: we killed it */
+    mf_ms told_at;        /* when its death was last told; 0 never */
+};
+
+struct mf_keeper_relay { /* somebody waits for an echo of this nonce */
+    uint64_t nonce;
+    mf_ms expires;
+    struct sockaddr_storage monitor;
 };
 
 struct mf_keeper {
@@ -51,6 +68,7 @@ struct mf_keeper {
     mf_ms now, started_ms;
     int epoll, signals, timer, probe, sender4, sender6, ready_fd;
     uint32_t probe_port;
+    sa_family_t probe_family;
     char probe_address[101];
     bool stopping;
     int exit_code;
@@ -72,6 +90,17 @@ struct mf_keeper {
 
     struct mf_keeper_guest guests[MF_KEEPER_GUESTS_MAX];
     unsigned n_places, n_alive; /* places ever used; guests alive */
+
+    struct mf_lease lease;
+    struct mf_lease_entry lease_entries[MF_KEEPER_LEASES_MAX];
+    int lease_timer, lease_file, proc; /* lease_file: -1 without a pid file to stand beside */
+    mf_ms lease_at;                    /* when the timer rings; INT64_MAX never */
+    bool fences;
+    char fences_not[128];
+    int watchdog; /* -1 while closed */
+    bool watchdog_failed;
+    mf_ms watchdog_at; /* next kick; INT64_MAX: none is due */
+    struct mf_keeper_relay relays[MF_KEEPER_RELAYS];
 };
 
 enum mf_keeper_source {
@@ -79,7 +108,8 @@ enum mf_keeper_source {
     MF_KEEPER_TIMER,
     MF_KEEPER_PROBE,
     MF_KEEPER_AGENT,
-    MF_KEEPER_GUEST
+    MF_KEEPER_GUEST,
+    MF_KEEPER_LEASE
 };
 int mf_keeper_poll(struct mf_keeper *self, int fd, enum mf_keeper_source source,
                    uint32_t index); /* add to the loop */
@@ -88,11 +118,13 @@ int mf_keeper_poll(struct mf_keeper *self, int fd, enum mf_keeper_source source,
 void mf_keeper_agent_start(struct mf_keeper *self);
 void mf_keeper_agent_ended(struct mf_keeper *self, int status);
 void mf_keeper_agent_read(struct mf_keeper *self);
-bool mf_keeper_agent_send(struct mf_keeper *self, const struct mf_keeper_packet *packet);
+bool mf_keeper_agent_send(struct mf_keeper *self,
+                          struct mf_keeper_packet *packet); /* fills in the version; false if it is behind */
 void mf_keeper_agent_stop(struct mf_keeper *self);
 
 /* guests.c */
-void mf_keeper_watch(struct mf_keeper *self, struct mf_uuid id, pid_t pid);
+void mf_keeper_watch(struct mf_keeper *self, struct mf_uuid id, pid_t pid, bool at_most);
+void mf_keeper_fence(struct mf_keeper *self, struct mf_uuid id); /* kill it, now */
 void mf_keeper_unwatch(struct mf_keeper *self, struct mf_uuid id);
 void mf_keeper_guest_readable(struct mf_keeper *self, uint32_t index);
 void mf_keeper_reaped(struct mf_keeper *self, pid_t pid, int status);
@@ -104,6 +136,32 @@ int mf_keeper_pulses_open(struct mf_keeper *self, char error[512]);
 void mf_keeper_session(struct mf_keeper *self, const struct mf_keeper_packet *packet);
 void mf_keeper_beat(struct mf_keeper *self);
 void mf_keeper_pulse_fill(struct mf_keeper *self, enum mf_pulse_kind kind, struct mf_pulse *ret_pulse);
+
+/* leases.c */
+int mf_keeper_leases_open(struct mf_keeper *self, char error[512]);
+void mf_keeper_intent(struct mf_keeper *self, struct mf_uuid id);
+void mf_keeper_lease_granted(struct mf_keeper *self, const struct mf_keeper_packet *packet);
+void mf_keeper_lease_run(struct mf_keeper *self); /* after whatever may have moved the lease */
+/* Write down who is held in this place of the table of guests; a zero id: nobody. */
+void mf_keeper_lease_note(struct mf_keeper *self, unsigned index, struct mf_uuid id);
+void mf_keeper_lease_rings(struct mf_keeper *self);
+
+/* scan.c */
+int mf_keeper_scan_open(struct mf_keeper *self, char error[512]);
+void mf_keeper_scan(struct mf_keeper *self); /* kill every process of a guest that is fenced */
+
+/* harden.c */
+void mf_keeper_harden(struct mf_keeper *self);
+bool mf_keeper_can_fence(char why_not[128]);
+
+/* watchdog.c: open, kick or close, as the time and the guests want */
+void mf_keeper_watchdog(struct mf_keeper *self);
+
+/* relay.c */
+void mf_keeper_relay(struct mf_keeper *self, const uint8_t *bytes, size_t len,
+                     const struct sockaddr_storage *from);
+void mf_keeper_relay_echo(struct mf_keeper *self, const uint8_t bytes[MF_PULSE_SIZE],
+                          const struct mf_pulse *echo);
 
 /* probe.c */
 int mf_keeper_probe_open(struct mf_keeper *self, char error[512]);

@@ -85,6 +85,10 @@ static int open_all(struct mf_keeper *self, char error[512])
     r = mf_keeper_pid_file(self->options.pid_file, error);
     if (r == 0)
         r = mf_keeper_pulses_open(self, error);
+    if (r == 0)
+        r = mf_keeper_leases_open(self, error);
+    if (r == 0)
+        r = mf_keeper_scan_open(self, error);
     return r < 0 ? r : mf_keeper_probe_open(self, error);
 }
 
@@ -107,6 +111,7 @@ static void read_signals(struct mf_keeper *self)
             reap(self);
         } else if (info.ssi_signo != SIGHUP && !self->stopping) {
             self->stopping = true;
+            mf_lease_end(&self->lease, self->now);
             mf_keeper_agent_stop(self);
         }
     }
@@ -134,6 +139,9 @@ static void dispatch(struct mf_keeper *self, uint64_t tag)
     case MF_KEEPER_GUEST:
         mf_keeper_guest_readable(self, (uint32_t)tag);
         break;
+    case MF_KEEPER_LEASE:
+        mf_keeper_lease_rings(self);
+        break;
     }
 }
 
@@ -147,6 +155,7 @@ static void on_time(struct mf_keeper *self)
         mf_keeper_agent_start(self);
     if (self->agent_fd >= 0)
         mf_keeper_tell(self, false);
+    mf_keeper_watchdog(self);
 }
 
 static int wait_ms(const struct mf_keeper *self)
@@ -156,14 +165,18 @@ static int wait_ms(const struct mf_keeper *self)
         at = self->kill_at;
     if (!self->stopping && self->agent_pid == 0 && self->agent_at < at)
         at = self->agent_at;
+    if (self->watchdog_at < at)
+        at = self->watchdog_at;
     mf_ms left = at - mf_keeper_now();
     return at == INT64_MAX ? -1 : left < 0 ? 0 : left > 60000 ? 60000 : (int)left;
 }
 
+/* The lease comes first in every turn: nothing that may take its time stands before it. */
 static void run(struct mf_keeper *self)
 {
     while (!self->stopping || self->agent_pid > 0) {
         self->now = mf_keeper_now();
+        mf_keeper_lease_run(self);
         on_time(self);
         struct epoll_event events[64];
         int n = epoll_wait(self->epoll, events, 64, wait_ms(self));
@@ -171,6 +184,10 @@ static void run(struct mf_keeper *self)
         for (int i = 0; i < n; i++)
             dispatch(self, events[i].data.u64);
     }
+    mf_keeper_lease_run(self);
+    if (self->lease.n_fenced > 0)
+        mf_keeper_scan(self); /* what the agent may have made with its last breath */
+    mf_keeper_watchdog(self);
 }
 
 int mf_keeper_run(const struct mf_keeper_options *options)
@@ -178,7 +195,8 @@ int mf_keeper_run(const struct mf_keeper_options *options)
     static struct mf_keeper keeper; /* zero, and untouched pages of it cost nothing */
     struct mf_keeper *self = &keeper;
     self->options = *options;
-    self->agent_fd = self->ready_fd = -1;
+    self->agent_fd = self->ready_fd = self->watchdog = -1;
+    self->watchdog_at = self->lease_at = INT64_MAX;
     char error[512];
     mf_str_format(self->node, sizeof self->node, "%s", options->node);
     self->started_ms = mf_keeper_wall();
@@ -189,9 +207,11 @@ int mf_keeper_run(const struct mf_keeper_options *options)
         mf_keeper_log(self, "error", "%s", error);
         return 1;
     }
+    mf_keeper_harden(self);
+    self->fences = mf_keeper_can_fence(self->fences_not);
     mf_keeper_log(self, "info", "keeping: agent %s, probes answered at %s", options->agent,
                   self->probe_address);
     run(self);
-    mf_keeper_log(self, "info", "ended; the guests live on");
+    mf_keeper_log(self, "info", "ended; the guests live on, but at-most ones");
     return self->exit_code;
 }

@@ -18,19 +18,16 @@ static const char usage[] =
     "  --probe-bind H:P     where probes are answered, numeric, UDP (default 127.0.0.1:0; port 0: any free "
     "one)\n"
     "  --probe-host HOST    where peers reach that, if H is 0.0.0.0 or [::]\n"
+    "  --watchdog DEVICE    guards this keeper while at-most guests run, e.g. /dev/watchdog (default: none)\n"
     "  --boot-id TEXT       take this for the host's boot id (tests)\n"
     "  --help, --version\n";
 
 static const struct option flags[] = {
-    {"node", required_argument, NULL, 'n'},
-    {"agent", required_argument, NULL, 'a'},
-    {"pid-file", required_argument, NULL, 'p'},
-    {"probe-bind", required_argument, NULL, 'b'},
-    {"probe-host", required_argument, NULL, 'o'},
-    {"boot-id", required_argument, NULL, 'i'},
-    {"help", no_argument, NULL, 'h'},
-    {"version", no_argument, NULL, 'v'},
-    {NULL, 0, NULL, 0},
+    {"node", required_argument, NULL, 'n'},       {"agent", required_argument, NULL, 'a'},
+    {"pid-file", required_argument, NULL, 'p'},   {"probe-bind", required_argument, NULL, 'b'},
+    {"probe-host", required_argument, NULL, 'o'}, {"boot-id", required_argument, NULL, 'i'},
+    {"watchdog", required_argument, NULL, 'w'},   {"help", no_argument, NULL, 'h'},
+    {"version", no_argument, NULL, 'v'},          {NULL, 0, NULL, 0},
 };
 
 static int refuse(char error[512], const char *flag, const char *value, const char *what)
@@ -63,6 +60,11 @@ static int take(struct mf_keeper_options *options, int flag, char error[512])
         if (!*optarg || strlen(optarg) >= sizeof options->probe_host)
             return refuse(error, "--probe-host", optarg, "is no host");
         mf_str_format(options->probe_host, sizeof options->probe_host, "%s", optarg);
+        return 0;
+    case 'w':
+        if (access(optarg, W_OK) < 0)
+            return refuse(error, "--watchdog", optarg, "cannot be written to");
+        options->watchdog = optarg;
         return 0;
     case 'i':
         if (!*optarg || strlen(optarg) >= sizeof options->boot_id)

@@ -1,6 +1,6 @@
-/* probe.c - second opinions: a probe that carries the MAC of our epoch's key is answered by an echo with its
- * nonce. Anything else is answered by silence, so that the socket tells a stranger nothing and amplifies
- * nothing. */
+/* probe.c - second opinions of us: a probe that carries the MAC of our epoch's key is answered by an echo
+ * with its nonce. What concerns others is relay.c's. Anything else is answered by silence, so that the socket
+ * tells a stranger nothing and amplifies nothing. */
 #include "keeper.h"
 #include <arpa/inet.h>
 #include <errno.h>
@@ -28,6 +28,7 @@ int mf_keeper_probe_open(struct mf_keeper *self, char error[512])
     socklen_t size = sizeof address;
     int r = mf_keeper_address(self->options.probe_bind, &address);
     if (r == 0) {
+        self->probe_family = address.ss_family;
         self->probe = socket(address.ss_family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         if (self->probe < 0 ||
             bind(self->probe, (struct sockaddr *)&address, mf_keeper_address_size(&address)) < 0 ||
@@ -44,28 +45,47 @@ int mf_keeper_probe_open(struct mf_keeper *self, char error[512])
     return mf_keeper_poll(self, self->probe, MF_KEEPER_PROBE, 0);
 }
 
-static bool ours(const struct mf_keeper *self, const uint8_t *bytes, ssize_t len, struct mf_pulse *ret_probe)
+static bool ours(const struct mf_keeper *self, const uint8_t *bytes, const struct mf_pulse *probe)
 {
-    return self->in_session && len == MF_PULSE_SIZE && mf_pulse_peek(bytes, (size_t)len, ret_probe) == 0 &&
-           ret_probe->kind == MF_PULSE_PROBE && ret_probe->epoch == self->epoch &&
-           !strcmp(ret_probe->node, self->node) && mf_pulse_verify(bytes, self->key);
+    return self->in_session && probe->kind == MF_PULSE_PROBE && probe->epoch == self->epoch &&
+           !strcmp(probe->node, self->node) && mf_pulse_verify(bytes, self->key);
+}
+
+static void answer(struct mf_keeper *self, uint64_t nonce, const struct sockaddr_storage *from)
+{
+    uint8_t bytes[MF_PULSE_SIZE];
+    struct mf_pulse echo;
+    mf_keeper_pulse_fill(self, MF_PULSE_ECHO, &echo);
+    echo.nonce = nonce;
+    mf_pulse_encode(&echo, self->key, bytes);
+    (void)sendto(self->probe, bytes, sizeof bytes, MSG_NOSIGNAL, (const struct sockaddr *)from,
+                 mf_keeper_address_size(from));
+}
+
+static void take(struct mf_keeper *self, const uint8_t *bytes, size_t len,
+                 const struct sockaddr_storage *from)
+{
+    struct mf_pulse pulse;
+    if (len == MF_RELAY_SIZE)
+        mf_keeper_relay(self, bytes, len, from);
+    else if (len != MF_PULSE_SIZE || mf_pulse_peek(bytes, len, &pulse) < 0)
+        return;
+    else if (pulse.kind == MF_PULSE_ECHO)
+        mf_keeper_relay_echo(self, bytes, &pulse);
+    else if (ours(self, bytes, &pulse))
+        answer(self, pulse.nonce, from);
 }
 
 void mf_keeper_probe_read(struct mf_keeper *self)
 {
-    uint8_t bytes[MF_PULSE_SIZE + 1];
+    uint8_t bytes[MF_RELAY_SIZE + 1];
     for (int i = 0; i < 64; i++) { /* a flood of probes must not keep us from the rest */
-        struct sockaddr_storage from;
+        struct sockaddr_storage from = {0};
         socklen_t size = sizeof from;
         ssize_t len = recvfrom(self->probe, bytes, sizeof bytes, 0, (struct sockaddr *)&from, &size);
         if (len < 0 && errno != EINTR)
             return;
-        struct mf_pulse probe, echo;
-        if (!ours(self, bytes, len, &probe))
-            continue;
-        mf_keeper_pulse_fill(self, MF_PULSE_ECHO, &echo);
-        echo.nonce = probe.nonce;
-        mf_pulse_encode(&echo, self->key, bytes);
-        (void)sendto(self->probe, bytes, MF_PULSE_SIZE, MSG_NOSIGNAL, (struct sockaddr *)&from, size);
+        if (len > 0)
+            take(self, bytes, (size_t)len, &from);
     }
 }

@@ -46,6 +46,7 @@ void mf_keeper_session(struct mf_keeper *self, const struct mf_keeper_packet *pa
                           packet->monitors[i]);
     }
     self->pulse_ms = packet->pulse_ms;
+    mf_lease_session(&self->lease, self->now, packet->epoch, packet->renew_ms);
     struct timespec interval = {packet->pulse_ms / 1000, packet->pulse_ms % 1000 * 1000000};
     struct itimerspec when = {.it_interval = interval, .it_value = interval};
     timerfd_settime(self->timer, 0, &when, NULL);

@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -105,6 +106,11 @@ void mf_keeper_log(const struct mf_keeper *self, const char *level, const char *
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    dprintf(STDERR_FILENO, "time=%s.%03ldZ level=%s program=mayfly-keeper name=%s msg=\"%s\"\n", stamp,
-            t.tv_nsec / 1000000, level, self->node[0] ? self->node : "-", text);
+    char line[1200];
+    int len =
+        snprintf(line, sizeof line, "time=%s.%03ldZ level=%s program=mayfly-keeper name=%s msg=\"%s\"\n",
+                 stamp, t.tv_nsec / 1000000, level, self->node[0] ? self->node : "-", text);
+    struct pollfd ready = {.fd = STDERR_FILENO, .events = POLLOUT};
+    if (poll(&ready, 1, 0) > 0 && write(STDERR_FILENO, line, (size_t)len) < 0)
+        return; /* nobody reads what we say: a full pipe must not hold us up */
 }

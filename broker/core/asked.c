@@ -1,0 +1,87 @@
+/* asked.c - the rows and answers of requests. */
+#include "asked.h"
+#include "check.h"
+#include "fold.h"
+#include "journal.h"
+#include "out.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+const struct mf_uuid mf_nobody;
+
+/* What an at-most group costs is said to whoever asks for one. */
+static struct mf_str caution(const struct mf_broker *b, const struct mf_request *request, char text[256])
+{
+    const struct mf_group *group = mf_group_find(b, request->group_id);
+
+    if (!group || group->policy != MF_POLICY_AT_MOST || !request->count || !mf_uuid_is_zero(request->id))
+        return (struct mf_str){NULL, 0};
+    return mf_str_format(text, 256,
+                         "at-most: an instance that is cut off from the broker for %lld ms is stopped, so a "
+                         "longer outage of the control plane stops all of them",
+                         (long long)b->config.lease_ms);
+}
+
+void mf_asked_repeat(struct mf_broker *b, uint64_t peer, const struct mf_request *request)
+{
+    char text[256];
+    struct mf_message message = {.kind = MF_MSG_ACCEPTED,
+                                 .accepted = {.request_id = request->request_id,
+                                              .seq = request->seq,
+                                              .group_id = request->group_id,
+                                              .id = request->id,
+                                              .count = request->count,
+                                              .text = caution(b, request, text)}};
+
+    if (request->code.len)
+        message = (struct mf_message){.kind = MF_MSG_ERROR,
+                                      .error = {.request_id = request->request_id,
+                                                .code = request->code,
+                                                .text = request->text,
+                                                .retry = mf_error_retry(mf_error_value(request->code))}};
+    mf_send(b, peer, &message);
+}
+
+void mf_asked_answer(struct mf_asked *a)
+{
+    struct mf_request *request = mf_request_find(a->b, mf_str(a->key), a->request_id);
+
+    MF_CHECK(request != NULL);
+    mf_asked_repeat(a->b, a->peer->handle, request);
+}
+
+void mf_asked_refuse(struct mf_asked *a, enum mf_errcode code, const char *format, ...)
+{
+    char text[1024];
+    va_list args;
+    struct mf_event event = {.kind = MF_EV_REQUEST_REFUSED,
+                             .request_refused = {.key = mf_str(a->key),
+                                                 .request_id = a->request_id,
+                                                 .operation = mf_str(mf_kind_desc(a->message->kind)->wire),
+                                                 .body = a->body,
+                                                 .code = mf_str(mf_error_code(code))}};
+
+    va_start(args, format);
+    vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    event.request_refused.text = mf_str(text);
+    mf_journal(a->b, 0, &event, mf_str(a->subject));
+    mf_asked_answer(a);
+}
+
+uint64_t mf_asked_accept(struct mf_asked *a, struct mf_uuid group_id, struct mf_uuid id, uint64_t count,
+                         uint64_t grace_ms)
+{
+    struct mf_event event = {.kind = MF_EV_REQUEST_ACCEPTED,
+                             .request_accepted = {.key = mf_str(a->key),
+                                                  .request_id = a->request_id,
+                                                  .operation = mf_str(mf_kind_desc(a->message->kind)->wire),
+                                                  .body = a->body,
+                                                  .group_id = group_id,
+                                                  .id = id,
+                                                  .count = count,
+                                                  .grace_ms = grace_ms}};
+
+    return mf_journal(a->b, 0, &event, mf_str(a->subject));
+}

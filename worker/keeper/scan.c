@@ -1,0 +1,81 @@
+/* scan.c - the search for processes that must not be: those that carry the id of a fenced create, whose pid
+ * nobody told. Every process of the machine is looked at, by getdents64 into fixed buffers. The pidfd is
+ * opened first and the command line read after: what is killed is what was read. */
+#include "keeper.h"
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+enum { LINE_MAX_BYTES = 65536, ENTRIES_BYTES = 32768 };
+
+int mf_keeper_scan_open(struct mf_keeper *self, char error[512])
+{
+    self->proc = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (self->proc >= 0)
+        return 0;
+    snprintf(error, 512, "/proc: %s", strerror(errno));
+    return -errno;
+}
+
+/* The id after "-uuid" in a command line whose words end in zeros. */
+static bool id_of(const char *line, size_t len, struct mf_uuid *ret_id)
+{
+    for (size_t at = 0; at < len; at += strnlen(line + at, len - at) + 1) {
+        const char *word = line + at + sizeof "-uuid";
+        if (len - at > sizeof "-uuid" && !strcmp(line + at, "-uuid"))
+            return mf_uuid_parse(word, strnlen(word, (size_t)(line + len - word)), ret_id);
+    }
+    return false;
+}
+
+static size_t read_line(struct mf_keeper *self, const char *pid, char line[LINE_MAX_BYTES])
+{
+    char path[40];
+    snprintf(path, sizeof path, "%.20s/cmdline", pid);
+    int fd = openat(self->proc, path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return 0;
+    size_t len = 0;
+    for (ssize_t n; len < LINE_MAX_BYTES && (n = read(fd, line + len, LINE_MAX_BYTES - len)) > 0;)
+        len += (size_t)n;
+    close(fd);
+    return len;
+}
+
+static bool is_fenced(struct mf_keeper *self, const char *pid)
+{
+    static char line[LINE_MAX_BYTES];
+    struct mf_uuid id;
+    return id_of(line, read_line(self, pid, line), &id) && mf_lease_fences(&self->lease, id);
+}
+
+static void look_at(struct mf_keeper *self, const char *pid)
+{
+    if (!is_fenced(self, pid))
+        return;
+    int fd = (int)syscall(SYS_pidfd_open, atoi(pid), 0);
+    if (fd < 0)
+        return;
+    if (is_fenced(self, pid) && syscall(SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0) == 0)
+        mf_keeper_log(self, "warning", "process %.20s was killed: its guest's lease is over", pid);
+    close(fd);
+}
+
+void mf_keeper_scan(struct mf_keeper *self)
+{
+    static _Alignas(struct dirent64) char entries[ENTRIES_BYTES];
+    lseek(self->proc, 0, SEEK_SET);
+    for (ssize_t n; (n = getdents64(self->proc, entries, sizeof entries)) > 0;)
+        for (ssize_t at = 0; at < n;) {
+            const struct dirent64 *entry = (const struct dirent64 *)(entries + at);
+            at += entry->d_reclen;
+            if (entry->d_name[0] >= '1' && entry->d_name[0] <= '9')
+                look_at(self, entry->d_name);
+        }
+}
