@@ -288,7 +288,7 @@ def test_files_and_flags(null3, tmp_path):
     c = null3
     secret = (c.state / "keys" / "admin.cert_secret").read_text()
     public_half, secret_half = (re.search(rf'{half}-key = "(.*)"', secret)[1] for half in ("public", "secret"))
-    swapped = secret.replace(public_half, "@").replace(secret_half, public_half).replace("@", secret_half)
+    swapped = secret.replace(public_half, "\0").replace(secret_half, public_half).replace("\0", secret_half)
     good_env = c.env
     for text, mode, word in ((secret[:80], 0o600, "certificate"), (swapped, 0o600, "halves"), (secret, 0o644, "chmod 600"), ("", 0o600, "certificate"),
                              ("x" * 5000000, 0o600, "more than"), (secret.replace(secret_half, secret_half[:39]), 0o600, "40 characters")):
