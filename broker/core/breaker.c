@@ -168,7 +168,7 @@ static bool frozen_by(const struct mf_broker *b, const char *whom)
 
 bool mf_breaker_over(const struct mf_broker *b, const struct mf_node *node)
 {
-    return frozen_by(b, OPERATOR) || too_many(b, node);
+    return frozen_by(b, OPERATOR) || (frozen_by(b, BREAKER) && b->breaker.gathering) || too_many(b, node);
 }
 
 /* ------------------------------------------------------------------ what is said */

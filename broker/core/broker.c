@@ -152,13 +152,12 @@ static void start(struct mf_broker *b, uint64_t oldest, bool restored)
     else if (restored)
         begin_other_history(b);
     mf_leases_begin(b);
-    b->reign_seq =
-        mf_journal(b, 0,
-                   &(struct mf_event){.kind = MF_EV_BROKER_STARTED,
-                                      .broker_started = {.term = b->term + 1,
-                                                         .version = mf_str(MAYFLY_VERSION),
-                                                         .lease_ms = (uint64_t)b->config.lease_ms}},
-                   mf_str("cluster"));
+    mf_journal(b, 0,
+               &(struct mf_event){.kind = MF_EV_BROKER_STARTED,
+                                  .broker_started = {.term = b->term + 1,
+                                                     .version = mf_str(MAYFLY_VERSION),
+                                                     .lease_ms = (uint64_t)b->config.lease_ms}},
+               mf_str("cluster"));
     mf_grace_begin(b);
     mf_monitors_begin(b);
     mf_blame_begin(b);

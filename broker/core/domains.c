@@ -66,6 +66,7 @@ static size_t settle(struct mf_broker *b, struct mf_node *node, bool hello, uint
 size_t mf_domains_match(struct mf_broker *b, struct mf_node *node, struct mf_guests guests, bool hello,
                         uint64_t cause)
 {
+    struct mf_stranger *known;
     size_t rows = 0;
 
     for (struct mf_stranger *stranger = node->strangers; stranger; stranger = stranger->next)
@@ -73,6 +74,8 @@ size_t mf_domains_match(struct mf_broker *b, struct mf_node *node, struct mf_gue
     for (uint32_t i = 0; i < guests.n; i++)
         if (mf_domain_is_strange(b, node, &guests.items[i]))
             rows += see(b, node, &guests.items[i], cause);
+        else if ((known = mf_stranger_find(b, node, guests.items[i].id)))
+            known->listed = true; /* its name is lost; it is not */
     rows += settle(b, node, hello, cause);
     if (node->strangers)
         mf_heap_set(&b->alarms, &node->look.timer, b->now + LOOK_EVERY_MS);

@@ -278,6 +278,7 @@ static int on_cluster_restored(struct mf_broker *b, const struct mf_ev_cluster_r
     if (!mf_uuid_eq(ev->from_log_id, b->log_id) || mf_uuid_is_zero(b->log_id))
         return bad(text, "cluster.restored from a history that this is not");
     b->log_id = ev->log_id;
+    b->restored = true;
     return 0;
 }
 

@@ -30,8 +30,11 @@ void mf_grace_beat(struct mf_broker *b)
     mf_heap_set(&b->alarms, &b->beat.timer, b->now + BEAT_MS);
 }
 
+/* Of a cluster that is frozen all votes are gathered first: judged one by one, the first would fit. */
 void mf_grace_over(struct mf_broker *b)
 {
+    b->breaker.gathering = true;
     mf_votes_judge_all(b);
+    b->breaker.gathering = false;
     b->breaker.look = true;
 }

@@ -3,6 +3,7 @@
  * then, whether anybody hears of it or not. A node that is connected may renew at any moment, so no time
  * frees it; nor does any time free one whose keeper said that it cannot fence. */
 #include "leases.h"
+#include "fold.h"
 #include "journal.h"
 #include "out.h"
 
@@ -12,12 +13,25 @@ static mf_ms with_margin(mf_ms lease_ms)
     return lease_ms + lease_ms / 100 + 500;
 }
 
+/* An earlier reign may have forgotten nodes that hold leases: what a slot waited for then, it waits for now,
+ * whatever happens to the generation that waits. */
+static void wait_on(struct mf_broker *b, const struct mf_group *group)
+{
+    for (uint32_t i = 0; i < group->n_slots && group->policy == MF_POLICY_AT_MOST; i++) {
+        struct mf_slot *slot = group->slots[i];
+        if (!slot->current || !slot->current->node)
+            slot->leased_until = b->leases_before;
+    }
+}
+
 void mf_leases_begin(struct mf_broker *b)
 {
     mf_ms longest = b->lease_max > b->config.lease_ms ? b->lease_max : b->config.lease_ms;
 
     if (b->term > 0)
         b->leases_before = b->now + with_margin(longest);
+    for (size_t i = 0; i < b->groups.n; i++)
+        wait_on(b, b->groups.items[i]);
 }
 
 mf_ms mf_lease_renew_ms(const struct mf_broker *b)
@@ -57,7 +71,7 @@ bool mf_lease_waits(const struct mf_broker *b, const struct mf_instance *inst, s
 
     if (mf_group_of(inst)->policy != MF_POLICY_AT_MOST)
         return false;
-    if (inst->cause <= b->reign_seq) /* an earlier reign may have forgotten nodes that hold leases */
+    if (b->restored) /* generations that the copy does not tell of may run anywhere */
         wait_for(&wait, NULL, 0, b->leases_before);
     wait_for(&wait, NULL, 0, inst->slot->leased_until);
     for (const struct mf_instance *older = inst->older; older; older = older->older) {
@@ -120,4 +134,9 @@ void mf_lease_node_forgotten(struct mf_broker *b, const struct mf_node *node)
     for (const struct mf_instance *inst = node->first; inst; inst = inst->next)
         if (mf_group_of(inst)->policy == MF_POLICY_AT_MOST && inst->slot->leased_until < over)
             inst->slot->leased_until = over;
+    for (const struct mf_stranger *at = node->strangers; at; at = at->next) { /* forgotten before, and back */
+        struct mf_group *group = mf_stranger_claims(at) ? mf_group_active(b, mf_str(at->group)) : NULL;
+        if (group && at->slot < group->n_slots && group->slots[at->slot]->leased_until < over)
+            group->slots[at->slot]->leased_until = over;
+    }
 }

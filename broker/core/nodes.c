@@ -40,7 +40,7 @@ void mf_node_charge(const struct mf_broker *b, struct mf_node *node, size_t rows
 {
     mf_ms from = node->hello_paid > b->now ? node->hello_paid : b->now;
 
-    node->hello_paid = from + (mf_ms)rows / UNKNOWN_PER_HELLO * HELLO_MS;
+    node->hello_paid = from + (mf_ms)rows * HELLO_MS / UNKNOWN_PER_HELLO;
 }
 
 bool mf_node_in_debt(const struct mf_broker *b, const struct mf_node *node)

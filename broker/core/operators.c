@@ -6,12 +6,14 @@
 #include "domains.h"
 #include "drain.h"
 #include "fold.h"
+#include "grace.h"
 #include "heal.h"
 #include "journal.h"
 #include "leases.h"
 #include "monitors.h"
 #include "nodes.h"
 #include "orders.h"
+#include "out.h"
 #include "queries.h"
 #include "votes.h"
 
@@ -163,8 +165,16 @@ static void freeze(struct mf_asked *a, struct mf_str reason)
     mf_asked_answer(a);
 }
 
+/* Within a grace no verdict takes effect, whoever asks for it: a thaw then would freeze again after it. Not
+ * remembered: asked again in a moment, it is done. */
 static void thaw(struct mf_asked *a)
 {
+    if (a->b->frozen_by.len && mf_grace(a->b)) {
+        mf_send_error_now(a->b, a->peer->handle, a->request_id, MF_E_UNAVAILABLE,
+                          "the broker has just started, or was held up itself, and waits for the nodes to be "
+                          "heard; say thaw again in a few seconds");
+        return;
+    }
     mf_breaker_thaw(a->b, mf_asked_accept(a, mf_nobody, mf_nobody, 0, 0));
     mf_asked_answer(a);
 }

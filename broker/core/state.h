@@ -209,6 +209,7 @@ struct mf_breaker {       /* not durable */
     bool look;             /* something that was held may be let go */
     struct mf_alarm calm;  /* when it has fitted for long enough */
     bool calmed;
+    bool gathering; /* after a grace: while frozen, all that is judged is held, and counted together */
 };
 
 struct mf_node {
@@ -334,6 +335,7 @@ struct mf_broker {
     struct mf_uuid cluster_id, log_id;
     uint64_t term, seq, epoch; /* epoch: the highest granted */
     mf_ms lease_max;           /* the longest lease that any reign so far may have granted */
+    bool restored;             /* not in snapshots: the rows since the newest one began another history */
     struct mf_map *groups_by_id, *instances, *requests;
     struct mf_vec groups;                   /* by name, then id */
     struct mf_vec nodes, images, offerings; /* by name */
@@ -380,7 +382,6 @@ struct mf_broker {
     struct mf_alarm place, lease;
     uint64_t drifts;                      /* that were healed in this reign */
     mf_ms leases_before;                  /* until then leases of earlier reigns may last */
-    uint64_t reign_seq;                   /* the row that began this reign */
     uint64_t drained_seq;                 /* the newest row when draining nodes were last looked at */
     uint64_t placed_room;                 /* the room version the last pass saw */
     mf_ms place_at;                       /* when the last pass was */

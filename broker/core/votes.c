@@ -254,13 +254,19 @@ void mf_vote(struct mf_broker *b, struct mf_monitor *monitor, const struct mf_ms
         mf_monitor_node_changed(b, node);
 }
 
+/* What it said and the breaker holds is no better for that: whoever says it again is waited for, lest what
+ * comes back one by one fits one by one. */
 void mf_votes_drop(struct mf_broker *b, const struct mf_monitor *monitor)
 {
+    size_t held = b->breaker.n_held;
+
     for (size_t i = 0; i < b->nodes.n; i++) {
         struct mf_node *node = b->nodes.items[i];
         if (node->doubts.n && withdraw(&node->doubts, monitor))
             judge(b, node, false);
     }
+    if (b->breaker.n_held < held)
+        mf_grace_begin(b);
 }
 
 void mf_votes_forget(struct mf_broker *b, struct mf_node *node)

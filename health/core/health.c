@@ -465,7 +465,8 @@ static bool poll_datagram(struct mf_health *self, struct mf_health_action *ret_a
     if (!self->probes.first)
         return false;
     struct mf_probes_datagram *datagram = mf_arena_alloc(&self->arena, sizeof(*datagram));
-    mf_probes_poll(&self->probes, datagram);
+    if (!mf_probes_poll(&self->probes, datagram))
+        return false;
     *ret_action = (struct mf_health_action){.kind = MF_HEALTH_DATAGRAM,
                                             .address = datagram->address,
                                             .bytes = datagram->bytes,

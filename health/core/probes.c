@@ -166,6 +166,8 @@ static void make_relay(const struct mf_ear *ear, const struct mf_ear *peer, uint
 
 bool mf_probes_poll(struct mf_probes *self, struct mf_probes_datagram *ret_datagram)
 {
+    while (self->first && self->first->probe_address.port == 0)
+        unqueue(self); /* the broker said so since its round began */
     struct mf_ear *ear = self->first;
     if (!ear)
         return false;

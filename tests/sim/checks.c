@@ -92,6 +92,7 @@ static void check_i8_nodes(struct mf_sim_world *world)
 {
     const struct mf_sim_model *model = world->model;
     mf_ms hears = later(later(monitors_hear_since(world), model->thawed), model->doubted);
+    hears = later(hears, mf_sim_store_roomy_since(mf_sim_broker_store(world->broker)));
     for (uint32_t i = 0; i < world->n_nodes; i++)
         mf_sim_node_look(world->nodes[i]);
     if (monitors_hear_since(world) < 0 || model->frozen || model->doubting ||

@@ -458,6 +458,12 @@ mf_ms mf_sim_broker_since(const struct mf_sim_broker *self)
     return self->up_since;
 }
 
+bool mf_sim_broker_is_durable(const struct mf_sim_broker *self)
+{
+    const struct mf_broker *core = mf_sim_broker_core(self);
+    return core && mf_broker_seq(core) == mf_broker_committed(core);
+}
+
 const struct mf_broker *mf_sim_broker_core(const struct mf_sim_broker *self)
 {
     return self->core;

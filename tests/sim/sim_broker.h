@@ -19,6 +19,8 @@ void mf_sim_broker_fill_disk(struct mf_sim_broker *self, bool full);
 bool mf_sim_broker_is_up(const struct mf_sim_broker *self);                   /* runs and is not frozen */
 mf_ms mf_sim_broker_since(const struct mf_sim_broker *self);                  /* up without a break since */
 const struct mf_broker *mf_sim_broker_core(const struct mf_sim_broker *self); /* NULL while it is down */
+/* All that it holds is on disk: only then may memory and log be compared. */
+bool mf_sim_broker_is_durable(const struct mf_sim_broker *self);
 const struct mf_sim_store *mf_sim_broker_store(const struct mf_sim_broker *self);
 
 void mf_sim_broker_print(const struct mf_sim_broker *self); /* what its core says of itself */

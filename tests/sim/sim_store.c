@@ -23,6 +23,7 @@ struct mf_sim_store {
     struct mf_sim_row **waiting;
     size_t n_waiting, cap_waiting, committing;
     bool commit_runs, full;
+    mf_ms roomy; /* since when the disk has room */
     struct mf_map *blobs;
     struct mf_sim_fold snapshot;
     uint64_t oldest;
@@ -227,7 +228,14 @@ uint64_t mf_sim_store_finish(struct mf_sim_store *self)
 
 void mf_sim_store_fill(struct mf_sim_store *self, bool full)
 {
+    if (self->full && !full)
+        self->roomy = self->world->now;
     self->full = full;
+}
+
+mf_ms mf_sim_store_roomy_since(const struct mf_sim_store *self)
+{
+    return self->roomy;
 }
 
 bool mf_sim_store_is_full(const struct mf_sim_store *self)

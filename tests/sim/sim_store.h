@@ -44,6 +44,8 @@ uint64_t mf_sim_store_finish(struct mf_sim_store *self); /* it is on disk; the n
 bool mf_sim_store_committing(const struct mf_sim_store *self);
 void mf_sim_store_fill(struct mf_sim_store *self, bool full); /* the disk has no room: commits wait */
 bool mf_sim_store_is_full(const struct mf_sim_store *self);
+/* Since when it is not full: what the broker decided before may have waited until then to be said. */
+mf_ms mf_sim_store_roomy_since(const struct mf_sim_store *self);
 void mf_sim_store_crash(
     struct mf_sim_store *self); /* a commit under way is kept or lost as a whole; the rest is lost */
 

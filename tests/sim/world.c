@@ -206,7 +206,7 @@ static bool demand_liveness(struct mf_sim_world *self)
             well_since = -1;
         else if (well_since < 0)
             well_since = self->now;
-        else if (self->now - well_since >= QUIET_MS)
+        else if (self->now - well_since >= QUIET_MS && mf_sim_broker_is_durable(self->broker))
             return true;
     }
     mf_sim_fail(self, "I8", "not well %lld s after faults stopped: %s", (long long)bound / 1000, why);

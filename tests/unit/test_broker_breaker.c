@@ -247,6 +247,26 @@ static void test_an_operator_thaws(void **state)
     stage_close(&s);
 }
 
+/* Verdicts wait for the grace to end, so a thaw within it would freeze again. */
+static void test_no_thaw_within_a_grace(void **state)
+{
+    struct stage s;
+
+    open_running(&s, 4, 0);
+    word(&s, true);
+    s.late = true;
+    s.now += 1500;
+    stage_feed(&s, (struct mf_broker_event){.kind = MF_BROKER_TICK});
+    s.late = false;
+    word(&s, false);
+    assert_true(mf_str_is(stage_last(&s, STAGE_CLIENT, MF_MSG_ERROR)->error.code, "unavailable"));
+    assert_true(frozen(&s));
+    stage_pass(&s, 3000);
+    word(&s, false);
+    assert_false(frozen(&s));
+    stage_close(&s);
+}
+
 static void test_of_what_was_held_only_what_still_holds_takes_effect(void **state)
 {
     struct stage s;
@@ -306,6 +326,59 @@ static void test_a_freeze_by_the_breaker_outlives_the_broker(void **state)
     pass_alive(&s, 10000);
     assert_false(frozen(&s));
     assert_int_equal(failed(&s), 2);
+    stage_close(&s);
+}
+
+/* More are held than may ever fail at once: nor does a new reign let some of them go one by one. */
+static void test_what_is_held_does_not_trickle_into_a_new_reign(void **state)
+{
+    struct stage s;
+
+    open_running(&s, 12, 0);
+    lose(&s, 0, 8, 1); /* 3 may */
+    stage_answer_all(&s);
+    pass_alive(&s, 30000);
+    assert_int_equal(failed(&s), 3);
+    assert_int_equal(held(&s), 5);
+    stage_restart(&s, s.n_rows);
+    stage_monitor_hello(&s);
+    for (int i = 8; i < 12; i++)
+        stage_hello(&s, i, NULL, 0);
+    for (int i = 3; i < 8; i++) {
+        s.epoch[i] = node(&s, i)->epoch;
+        stage_verdict(&s, i, MF_VERDICT_FAILED);
+    }
+    pass_alive(&s, 30000);
+    assert_true(frozen(&s));
+    assert_int_equal(failed(&s), 3);
+    assert_int_equal(held(&s), 5);
+    word(&s, false);
+    assert_int_equal(failed(&s), 8);
+    stage_close(&s);
+}
+
+/* Nor does a monitor that begins anew; and what it does not say again is not held any more. */
+static void test_what_is_held_does_not_trickle_through_a_new_session(void **state)
+{
+    struct stage s;
+
+    open_running(&s, 12, 0);
+    lose(&s, 0, 8, 1);
+    stage_answer_all(&s);
+    pass_alive(&s, 30000);
+    stage_monitor_hello(&s);
+    assert_int_equal(held(&s), 0);
+    assert_true(frozen(&s));
+    pass_alive(&s, 1500);
+    for (int i = 3; i < 8; i++)
+        stage_verdict(&s, i, MF_VERDICT_FAILED);
+    pass_alive(&s, 30000);
+    assert_int_equal(failed(&s), 3);
+    assert_int_equal(held(&s), 5);
+    stage_monitor_hello(&s);
+    pass_alive(&s, STAGE_GRACE);
+    assert_false(frozen(&s));
+    assert_int_equal(failed(&s), 3);
     stage_close(&s);
 }
 
@@ -462,9 +535,12 @@ int main(void)
         cmocka_unit_test(test_it_thaws_when_they_are_heard_again),
         cmocka_unit_test(test_a_return_lets_go_of_it),
         cmocka_unit_test(test_an_operator_thaws),
+        cmocka_unit_test(test_no_thaw_within_a_grace),
         cmocka_unit_test(test_of_what_was_held_only_what_still_holds_takes_effect),
         cmocka_unit_test(test_a_freeze_by_hand_outlives_the_broker),
         cmocka_unit_test(test_a_freeze_by_the_breaker_outlives_the_broker),
+        cmocka_unit_test(test_what_is_held_does_not_trickle_into_a_new_reign),
+        cmocka_unit_test(test_what_is_held_does_not_trickle_through_a_new_session),
         cmocka_unit_test(test_facts_are_not_held_but_count),
         cmocka_unit_test(test_it_is_off_below_four_nodes),
         cmocka_unit_test(test_a_rack),

@@ -113,6 +113,19 @@ static void test_told_once_and_listed(void **state)
     stage_close(&s);
 }
 
+/* A hypervisor that lost a domain still has its process, and no name for it. */
+static void test_one_that_lost_its_name_is_not_gone(void **state)
+{
+    struct stage s;
+    struct mf_rec_guest nameless = guest(nine, "");
+
+    open_with(&s, "web/0#7");
+    stage_hello(&s, 0, &nameless, 1);
+    assert_int_equal(stage_count_rows(&s, MF_EV_DOMAIN_GONE), 0);
+    assert_int_equal(web0(&s), MF_INSTANCE_STATE_PENDING);
+    stage_close(&s);
+}
+
 static void test_a_claimed_slot_waits(void **state)
 {
     struct stage s;
@@ -366,6 +379,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_told_once_and_listed),
+        cmocka_unit_test(test_one_that_lost_its_name_is_not_gone),
         cmocka_unit_test(test_a_claimed_slot_waits),
         cmocka_unit_test(test_inventories_unasked),
         cmocka_unit_test(test_a_claim_on_a_failed_node),

@@ -121,6 +121,36 @@ static void test_inventories_of_strangers_cost(void **state)
     stage_close(&s);
 }
 
+/* Nor do a few strangers at a time, as often as it can make the broker ask. */
+static void test_inventories_of_few_strangers_cost(void **state)
+{
+    enum { FEW = 7, ROUNDS = 200 }; /* with those that are gone again, less than what costs a hello */
+    struct stage s;
+    struct mf_rec_guest guests[FEW];
+    struct mf_message alive = {.kind = MF_MSG_WORKER_ALIVE, .worker_alive = {.digest = 12345}};
+
+    stage_open(&s);
+    stage_hello(&s, EVIL, NULL, 0);
+    alive.worker_alive.epoch = s.epoch[EVIL];
+    for (int round = 0; round < ROUNDS; round++) {
+        struct mf_message m = {.kind = MF_MSG_INVENTORY};
+        stage_forget_sent(&s);
+        for (int i = 0; i < 60 && !stage_last(&s, s.worker[EVIL], MF_MSG_INVENTORY_ASK); i++)
+            stage_worker(&s, EVIL, alive);
+        for (int i = 0; i < FEW; i++)
+            guests[i] = (struct mf_rec_guest){.id = {{(uint8_t)i, (uint8_t)round, 1}},
+                                              .state = MF_GUEST_STATE_RUNNING,
+                                              .name = mf_str("x")};
+        m.inventory.ask_id = stage_last(&s, s.worker[EVIL], MF_MSG_INVENTORY_ASK)->inventory_ask.ask_id;
+        m.inventory.epoch = s.epoch[EVIL];
+        m.inventory.guests.items = guests;
+        m.inventory.guests.n = FEW;
+        stage_worker(&s, EVIL, m);
+    }
+    assert_in_range(stage_count_rows(&s, MF_EV_DOMAIN_UNKNOWN), FEW, 30 * FEW); /* not 200 times */
+    stage_close(&s);
+}
+
 static void test_refusals_do_not_fill_the_log(void **state)
 {
     struct stage s;
@@ -260,6 +290,7 @@ int main(void)
         cmocka_unit_test(test_hellos_are_paced),
         cmocka_unit_test(test_unknown_domains_cost),
         cmocka_unit_test(test_inventories_of_strangers_cost),
+        cmocka_unit_test(test_inventories_of_few_strangers_cost),
         cmocka_unit_test(test_refusals_do_not_fill_the_log),
         cmocka_unit_test(test_names_that_claim_nothing),
         cmocka_unit_test(test_pulse_addresses),

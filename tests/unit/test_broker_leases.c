@@ -435,6 +435,56 @@ static void test_a_new_reign_knows_of_no_forgotten_node(void **state)
     stage_close(&s);
 }
 
+/* Scaled away and back, the slot's next generation answers to a row of this reign, and waits all the same. */
+static void test_a_new_reign_waits_also_for_slots_that_come_back(void **state)
+{
+    struct stage s;
+    int at = open_leased(&s, 2);
+
+    stage_gone(&s, s.worker[at]);
+    fail_node(&s, at);
+    stage_operator(&s, MF_MSG_NODE_FORGET, at ? "node-1" : "node-0");
+    stage_restart(&s, s.n_rows);
+    stage_hello(&s, 1 - at, NULL, 0);
+    stage_scale(&s, "db", 0);
+    assert_null(stage_current(&s, "db", 0));
+    stage_scale(&s, "db", 1);
+    stage_pass(&s, LEASE + MARGIN - 1);
+    assert_int_equal(current_state(&s), MF_INSTANCE_STATE_PENDING);
+    stage_pass(&s, 1);
+    assert_int_equal(current_state(&s), MF_INSTANCE_STATE_PLACED);
+    stage_close(&s);
+}
+
+/* Between two forgettings the node was back and renewed its lease, for what is a stranger by then. */
+static void test_a_node_forgotten_again_holds_its_lease(void **state)
+{
+    struct stage s;
+    int at = open_leased(&s, 2);
+    struct mf_rec_guest guest = runs(stage_current(&s, "db", 0));
+    const char *name = at ? "node-1" : "node-0";
+
+    guest.name = mf_str("default/db/0#1");
+    stage_gone(&s, s.worker[at]);
+    stage_operator(&s, MF_MSG_NODE_FORGET, name);
+    stage_pass(&s, 5000);
+    stage_hello(&s, at, &guest, 1);
+    for (int i = 0; i < 10; i++) {
+        ask_lease(&s, at);
+        stage_pass(&s, 2000);
+    }
+    ask_lease(&s, at);
+    assert_int_equal(current_state(&s), MF_INSTANCE_STATE_PENDING);
+    stage_gone(&s, s.worker[at]);
+    stage_operator(&s, MF_MSG_NODE_FORGET, name);
+    assert_int_equal(s.b->nodes.n, 1);
+    stage_pass(&s, LEASE + MARGIN - 1);
+    assert_int_equal(current_state(&s), MF_INSTANCE_STATE_PENDING);
+    stage_pass(&s, 1);
+    assert_int_equal(current_state(&s), MF_INSTANCE_STATE_PLACED);
+    stage_close(&s);
+}
+
 static void test_lists_tell(void **state)
 {
     struct stage s;
@@ -491,6 +541,30 @@ static void test_a_new_reign_does_not_make_new_groups_wait(void **state)
     stage_hello(&s, 1 - at, NULL, 0);
     provision_at_most(&s, "new", 1);
     assert_int_equal(stage_current(&s, "new", 0)->state, MF_INSTANCE_STATE_PLACED);
+    stage_close(&s);
+}
+
+/* The copy tells of generation 1. What it does not tell: that it died, and that another runs on a node which
+ * has not come back yet. */
+static void test_a_restored_history_waits_whatever_it_proves(void **state)
+{
+    struct stage s;
+    int at = open_leased(&s, 3);
+
+    mf_broker_destroy(&s.b);
+    s.started = false;
+    s.config.seed++;
+    s.b = stage_load(&s, NULL, 0, 0);
+    stage_feed(&s, (struct mf_broker_event){.kind = MF_BROKER_START, .restored = true});
+    stage_restart(&s, s.n_rows); /* as mayfly-broker --restore does */
+    stage_forget_sent(&s);
+    stage_hello(&s, at, NULL, 0);
+    stage_answer_all(&s);
+    assert_int_equal(stage_current(&s, "db", 0)->generation, 2);
+    stage_pass(&s, LEASE + MARGIN - 1);
+    assert_int_equal(current_state(&s), MF_INSTANCE_STATE_PENDING);
+    stage_pass(&s, 1);
+    assert_int_equal(current_state(&s), MF_INSTANCE_STATE_PLACED);
     stage_close(&s);
 }
 
@@ -599,9 +673,12 @@ int main(void)
         cmocka_unit_test(test_a_keeper_that_cannot_fence_is_not_freed_by_time),
         cmocka_unit_test(test_a_forgotten_node_holds_its_lease),
         cmocka_unit_test(test_a_new_reign_knows_of_no_forgotten_node),
+        cmocka_unit_test(test_a_new_reign_waits_also_for_slots_that_come_back),
+        cmocka_unit_test(test_a_node_forgotten_again_holds_its_lease),
         cmocka_unit_test(test_lists_tell),
         cmocka_unit_test(test_a_new_reign_waits_a_whole_lease),
         cmocka_unit_test(test_a_new_reign_does_not_make_new_groups_wait),
+        cmocka_unit_test(test_a_restored_history_waits_whatever_it_proves),
         cmocka_unit_test(test_a_returning_node_ends_the_wait_of_a_new_reign),
         cmocka_unit_test(test_a_snapshot_knows_the_longest_lease),
         cmocka_unit_test(test_any_crash_is_carried_on_from),

@@ -44,6 +44,22 @@ static void test_who_is_not_heard_is_no_peer(void **state)
     assert_true(stage.nodes[2].relays > 0 && stage.nodes[3].relays > 0 && stage.nodes[4].relays > 0);
 }
 
+/* A round that could not be sent yet, of a node that came back without a probe address. */
+static void test_who_has_no_address_any_more_is_not_asked(void **state)
+{
+    stage_begin_some(3);
+    die(0);
+    stage_run_to(499);
+    unsigned sent = stage.sent;
+    stage.now = stage.mark + 500;
+    mf_health_feed(stage.core, stage.now, &(struct mf_health_event){.kind = MF_HEALTH_TICK});
+    stage.nodes[0].epoch++;
+    stage.nodes[0].address[0] = 0;
+    stage_told(&stage.nodes[0], true, MF_NODE_STATE_READY);
+    stage_run_to(1000);
+    assert_int_equal(stage.sent, sent);
+}
+
 /* -- echoes that are none */
 
 static void echo_bytes(const struct stage_node *node, uint64_t nonce, uint8_t ret_bytes[MF_PULSE_SIZE])
@@ -108,6 +124,7 @@ int main(void)
         TEST(test_peers_of_other_racks_come_first),
         TEST(test_peers_of_the_same_rack_are_better_than_none),
         TEST(test_who_is_not_heard_is_no_peer),
+        TEST(test_who_has_no_address_any_more_is_not_asked),
         TEST(test_old_forged_and_unasked_echoes_are_nothing),
         TEST(test_forged_echo_does_not_spoil_the_true_one),
     };

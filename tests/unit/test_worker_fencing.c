@@ -331,6 +331,26 @@ static void a_keeper_that_ends_in_order(void **state)
     assert_true(lives(bystander));
 }
 
+/* What the keeper before it left running under a lease has nobody else to end it. */
+static void a_keeper_that_gives_up(void **state)
+{
+    struct world *w = *state;
+    const char *args[] = {"mayfly-keeper", "--boot-id", "a-boot", "--pid-file", w->pid_path, "--agent",
+                          "/bin/sh",       "--",        "-c",     "exit 2",     NULL};
+    int64_t began;
+    begin_session(w);
+    pid_t guest = spawn_stranger(w, 1, "a-guest"), bystander = spawn_stranger(w, 2, "a-guest");
+    clear(w, 1, LONG_MS, &began);
+    assert_true(hold(w, 1, guest));
+    kill(w->keeper, SIGKILL);
+    assert_int_equal(exit_of(w->keeper), -1);
+    w->keeper = 0;
+    expect_agent_ended(w);
+    assert_int_equal(exit_of(start_keeper(args)), 2);
+    wait_until_dead(guest);
+    assert_true(lives(bystander));
+}
+
 /* ------------------------------------------------------------------ the watchdog */
 
 static char next_byte(int fifo)
@@ -487,6 +507,7 @@ static int run(void)
         TEST(a_new_keeper_whose_agent_finds_nothing),
         TEST(a_new_keeper_that_knows_of_no_lease),
         TEST(a_keeper_that_ends_in_order),
+        TEST(a_keeper_that_gives_up),
         TEST(watchdog),
         TEST(relays),
         TEST(relays_are_bounded),

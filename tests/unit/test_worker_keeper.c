@@ -205,6 +205,54 @@ static void probes(void **state)
     close(fd);
 }
 
+static void send_to_keeper(struct world *w, int fd, const void *bytes, size_t len)
+{
+    struct sockaddr_in to = {.sin_family = AF_INET,
+                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+                             .sin_port = htons((uint16_t)w->start.probe_port)};
+    assert_int_equal(sendto(fd, bytes, len, 0, (struct sockaddr *)&to, sizeof to), len);
+}
+
+/* One echo comes back of each; and what nobody asked for goes nowhere, whatever its nonce. */
+static void relays_one_echo(void **state)
+{
+    struct world *w = *state;
+    uint8_t bytes[MF_RELAY_SIZE], echo_bytes[MF_PULSE_SIZE];
+    const uint8_t other_key[MF_PULSE_KEY] = {7};
+    struct mf_relay relay = {.head = {.kind = MF_PULSE_RELAY, .node = "node-0", .epoch = 42, .nonce = 77},
+                             .address = {[10] = 0xff, [11] = 0xff, [12] = 127, [15] = 1}};
+    struct mf_pulse probe = {.kind = MF_PULSE_PROBE, .node = "node-1", .epoch = 5, .nonce = 77};
+    struct mf_pulse echo = {.kind = MF_PULSE_ECHO, .node = "node-1", .epoch = 5, .nonce = 77};
+    struct sockaddr_in at;
+    socklen_t size = sizeof at;
+    int fd = open_monitor(), node = open_monitor();
+    begin_session(w);
+    next_pulse(w);
+    assert_int_equal(getsockname(node, (struct sockaddr *)&at, &size), 0);
+    relay.port = ntohs(at.sin_port);
+    mf_pulse_encode(&probe, other_key, relay.probe);
+    mf_relay_encode(&relay, w->key, bytes);
+    send_to_keeper(w, fd, bytes, sizeof bytes);
+    wait_readable(node);
+    assert_int_equal(recv(node, bytes, sizeof bytes, 0), MF_PULSE_SIZE);
+    assert_memory_equal(bytes, relay.probe, MF_PULSE_SIZE);
+    mf_pulse_encode(&echo, other_key, echo_bytes);
+    send_to_keeper(w, node, echo_bytes, sizeof echo_bytes);
+    send_to_keeper(w, node, echo_bytes, sizeof echo_bytes);
+    echo.nonce = 0;
+    mf_pulse_encode(&echo, other_key, bytes);
+    send_to_keeper(w, node, bytes, MF_PULSE_SIZE);
+    send_probe(w, fd, 4, 42, w->key);
+    wait_readable(fd);
+    assert_int_equal(recv(fd, bytes, sizeof bytes, 0), MF_PULSE_SIZE);
+    assert_memory_equal(bytes, echo_bytes, MF_PULSE_SIZE);
+    wait_readable(fd); /* the next is the keeper's own */
+    assert_int_equal(recv(fd, bytes, sizeof bytes, 0), MF_PULSE_SIZE);
+    assert_true(mf_pulse_verify(bytes, w->key));
+    close(node);
+    close(fd);
+}
+
 static void guests_outlive_the_keeper(void **state)
 {
     struct world *w = *state;
@@ -263,6 +311,7 @@ static int run(void)
         TEST(several_guests_in_one_process),
         TEST(pulses),
         TEST(probes),
+        TEST(relays_one_echo),
         TEST(guests_outlive_the_keeper),
         TEST(agent_dies_with_a_killed_keeper),
         TEST(one_keeper_per_pid_file),

@@ -207,7 +207,8 @@ static void act_death(struct mf_worker *self, struct mf_guest *guest, const stru
 
 static void act_found_off(struct mf_worker *self, struct mf_guest *guest, const struct mf_guest_cause *cause)
 {
-    mf_reports_death(self, guest->id, MF_DEATH_EXITED, mf_str("the hypervisor lists it as not running"));
+    /* No proof: a paused one is listed so too, and its process stands. */
+    mf_reports_death(self, guest->id, MF_DEATH_ABSENT, mf_str("the hypervisor lists it as not running"));
     clean_up(self, guest);
 }
 

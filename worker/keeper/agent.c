@@ -108,6 +108,7 @@ void mf_keeper_agent_ended(struct mf_keeper *self, int status)
         return;
     if (WIFEXITED(status) && WEXITSTATUS(status) == MF_KEEPER_EXIT_MISUSE && !self->ever_ready) {
         mf_keeper_log(self, "error", "the agent refuses its settings; giving up");
+        mf_lease_end(&self->lease, self->now); /* of those that the keeper before us held */
         self->stopping = true;
         self->exit_code = MF_KEEPER_EXIT_MISUSE;
         return;

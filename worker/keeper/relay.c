@@ -7,9 +7,10 @@
 #include <string.h>
 #include <sys/socket.h>
 
+/* Nonce 0 is that of a place whose echo came: nobody may answer it again. */
 static struct mf_keeper_relay *find(struct mf_keeper *self, uint64_t nonce)
 {
-    for (unsigned i = 0; i < MF_KEEPER_RELAYS; i++)
+    for (unsigned i = 0; nonce != 0 && i < MF_KEEPER_RELAYS; i++)
         if (self->relays[i].expires > self->now && self->relays[i].nonce == nonce)
             return &self->relays[i];
     return NULL;
