@@ -4,20 +4,8 @@
 #include "check.h"
 
 #include <errno.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-__attribute__((format(printf, 2, 3))) static int bad(char text[256], const char *format, ...)
-{
-    va_list args;
-
-    va_start(args, format);
-    vsnprintf(text, 256, format, args);
-    va_end(args);
-    return -EINVAL;
-}
 
 /* ------------------------------------------------------------------ groups, images, offerings, requests */
 
@@ -29,9 +17,9 @@ static int on_group_created(struct mf_broker *b, const struct mf_fold_row *row,
     struct mf_group *group;
 
     if (!image || !offering)
-        return bad(text, "group.created with an image or offering that does not exist");
+        return mf_fold_bad(text, "group.created with an image or offering that does not exist");
     if (mf_group_find(b, ev->group_id) || mf_group_active(b, ev->group))
-        return bad(text, "group.created with an identity or a name that is taken");
+        return mf_fold_bad(text, "group.created with an identity or a name that is taken");
     group = mf_fold_add_group(b, &(struct mf_group){.id = ev->group_id,
                                                     .tenant = mf_own_str(ev->tenant),
                                                     .name = mf_own_str(ev->group),
@@ -62,10 +50,11 @@ static int ask_group(struct mf_broker *b, struct mf_uuid id, enum mf_group_event
     const char *why;
 
     if (!group)
-        return bad(text, "%s of a group that does not exist", mf_life_group.event_names[event]), -EINVAL;
+        return mf_fold_bad(text, "%s of a group that does not exist", mf_life_group.event_names[event]),
+               -EINVAL;
     if (!mf_life_move(&mf_life_group, group->state, event, ret_next, &why))
-        return bad(text, "%s of %.*s, which is %s: %s", mf_life_group.event_names[event],
-                   MF_STR_ARG(group->name), mf_group_state_word(group->state), why),
+        return mf_fold_bad(text, "%s of %.*s, which is %s: %s", mf_life_group.event_names[event],
+                           MF_STR_ARG(group->name), mf_group_state_word(group->state), why),
                -EINVAL;
     *ret_group = group;
     return 0;
@@ -118,7 +107,7 @@ static int on_group_gone(struct mf_broker *b, const struct mf_fold_row *row,
     if (ask_group(b, ev->group_id, MF_GROUP_EVENT_GONE, &group, &next, text))
         return -EINVAL;
     if (group->living)
-        return bad(text, "group.gone of %.*s while it has instances", MF_STR_ARG(group->name));
+        return mf_fold_bad(text, "group.gone of %.*s while it has instances", MF_STR_ARG(group->name));
     for (at = &b->doomed; *at && *at != group; at = &(*at)->next_doomed)
         ;
     if (*at)
@@ -131,7 +120,7 @@ static int on_image_added(struct mf_broker *b, const struct mf_fold_row *row,
                           const struct mf_ev_image_added *ev, char text[256])
 {
     if (mf_image_find(b, ev->image.name))
-        return bad(text, "image.added of %.*s, which exists", MF_STR_ARG(ev->image.name));
+        return mf_fold_bad(text, "image.added of %.*s, which exists", MF_STR_ARG(ev->image.name));
     mf_fold_add_image(b, &ev->image);
     return 0;
 }
@@ -140,7 +129,7 @@ static int on_offering_added(struct mf_broker *b, const struct mf_fold_row *row,
                              const struct mf_ev_offering_added *ev, char text[256])
 {
     if (mf_offering_find(b, ev->offering.name))
-        return bad(text, "offering.added of %.*s, which exists", MF_STR_ARG(ev->offering.name));
+        return mf_fold_bad(text, "offering.added of %.*s, which exists", MF_STR_ARG(ev->offering.name));
     mf_fold_add_offering(b, &ev->offering);
     return 0;
 }
@@ -188,10 +177,11 @@ static int on_joined(struct mf_broker *b, const struct mf_fold_row *row, const s
     unsigned next;
 
     if (ev->epoch <= b->epoch)
-        return bad(text, "node.joined with epoch %llu, which is not new", (unsigned long long)ev->epoch);
+        return mf_fold_bad(text, "node.joined with epoch %llu, which is not new",
+                           (unsigned long long)ev->epoch);
     if (!mf_life_move(&mf_life_node, node ? node->state : MF_NODE_STATE_UNSET, MF_NODE_EVENT_JOINED, &next,
                       &why))
-        return bad(text, "node.joined: %s", why);
+        return mf_fold_bad(text, "node.joined: %s", why);
     if (!node)
         node = mf_fold_add_node(b, ev->node);
     b->epoch = node->epoch = ev->epoch;
@@ -221,11 +211,11 @@ static int move_node(struct mf_broker *b, const struct mf_fold_row *row, struct 
     unsigned next;
 
     if (!node || node->epoch != epoch)
-        return bad(text, "%s of %.*s in an epoch it does not have", mf_life_node.event_names[event],
-                   MF_STR_ARG(name));
+        return mf_fold_bad(text, "%s of %.*s in an epoch it does not have", mf_life_node.event_names[event],
+                           MF_STR_ARG(name));
     if (!mf_life_move(&mf_life_node, node->state, event, &next, &why))
-        return bad(text, "%s of %.*s, which is %s: %s", mf_life_node.event_names[event], MF_STR_ARG(name),
-                   mf_node_state_word(node->state), why);
+        return mf_fold_bad(text, "%s of %.*s, which is %s: %s", mf_life_node.event_names[event],
+                           MF_STR_ARG(name), mf_node_state_word(node->state), why);
     if (event == MF_NODE_EVENT_RECOVERED && node->state == MF_NODE_STATE_FAILED)
         node->recovered_told = true;
     if (event == MF_NODE_EVENT_FAILED)
@@ -245,8 +235,8 @@ static int on_draining(struct mf_broker *b, const struct mf_fold_row *row, struc
     struct mf_node *node = mf_node_find(b, name);
 
     if (!node || node->draining == draining)
-        return bad(text, "%s of %.*s, which is not there or so already",
-                   draining ? "node.draining" : "node.drained", MF_STR_ARG(name));
+        return mf_fold_bad(text, "%s of %.*s, which is not there or so already",
+                           draining ? "node.draining" : "node.drained", MF_STR_ARG(name));
     mf_fold_set_draining(b, node, draining);
     node->cordoned = true; /* also when nothing is left: only an operator's word brings births back */
     node->last_seq = row->seq;
@@ -256,10 +246,10 @@ static int on_draining(struct mf_broker *b, const struct mf_fold_row *row, struc
 static int on_started(struct mf_broker *b, uint64_t term, const char *type, char text[256])
 {
     if (mf_uuid_is_zero(b->cluster_id))
-        return bad(text, "%s before cluster.created", type);
+        return mf_fold_bad(text, "%s before cluster.created", type);
     if (term <= b->term)
-        return bad(text, "%s with term %llu, which is not above %llu", type, (unsigned long long)term,
-                   (unsigned long long)b->term);
+        return mf_fold_bad(text, "%s with term %llu, which is not above %llu", type, (unsigned long long)term,
+                           (unsigned long long)b->term);
     b->term = term;
     return 0;
 }
@@ -267,7 +257,7 @@ static int on_started(struct mf_broker *b, uint64_t term, const char *type, char
 static int on_cluster_created(struct mf_broker *b, const struct mf_ev_cluster_created *ev, char text[256])
 {
     if (!mf_uuid_is_zero(b->cluster_id))
-        return bad(text, "cluster.created twice");
+        return mf_fold_bad(text, "cluster.created twice");
     b->cluster_id = ev->cluster_id;
     b->log_id = ev->log_id;
     return 0;
@@ -276,7 +266,7 @@ static int on_cluster_created(struct mf_broker *b, const struct mf_ev_cluster_cr
 static int on_cluster_restored(struct mf_broker *b, const struct mf_ev_cluster_restored *ev, char text[256])
 {
     if (!mf_uuid_eq(ev->from_log_id, b->log_id) || mf_uuid_is_zero(b->log_id))
-        return bad(text, "cluster.restored from a history that this is not");
+        return mf_fold_bad(text, "cluster.restored from a history that this is not");
     b->log_id = ev->log_id;
     b->restored = true;
     return 0;
@@ -287,7 +277,7 @@ static int on_monitor(struct mf_broker *b, struct mf_str name, bool heard, char 
     struct mf_monitor *monitor = mf_fold_monitor(b, name);
 
     if (!monitor)
-        return bad(text, "more than %d monitors", MF_MONITORS_MAX);
+        return mf_fold_bad(text, "more than %d monitors", MF_MONITORS_MAX);
     monitor->told_heard = heard;
     return 0;
 }
@@ -380,7 +370,7 @@ static int apply(struct mf_broker *b, const struct mf_fold_row *row, const struc
     case MF_EV_NODE_REFUSED:
         return 0; /* told, but nothing of ours moves */
     default:
-        return bad(text, "a row of a kind that this version does not know");
+        return mf_fold_bad(text, "a row of a kind that this version does not know");
     }
 }
 
@@ -389,11 +379,11 @@ int mf_fold(struct mf_broker *b, const struct mf_fold_row *row, const struct mf_
     const struct mf_desc *desc = mf_kind_desc(event->kind);
 
     if (row->seq != b->seq + 1)
-        return bad(text, "row %llu follows row %llu: the log has a gap or a duplicate",
-                   (unsigned long long)row->seq, (unsigned long long)b->seq);
+        return mf_fold_bad(text, "row %llu follows row %llu: the log has a gap or a duplicate",
+                           (unsigned long long)row->seq, (unsigned long long)b->seq);
     if (row->cause >= row->seq || (row->cause == 0 && !desc->root))
-        return bad(text, "row %llu (%s) has cause %llu", (unsigned long long)row->seq, desc->wire,
-                   (unsigned long long)row->cause);
+        return mf_fold_bad(text, "row %llu (%s) has cause %llu", (unsigned long long)row->seq, desc->wire,
+                           (unsigned long long)row->cause);
     if (apply(b, row, event, text))
         return -EINVAL;
     b->seq = row->seq;

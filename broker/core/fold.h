@@ -23,6 +23,9 @@ int mf_fold_verdicts(struct mf_broker *b, const struct mf_fold_row *row, const s
 int mf_fold_standing(struct mf_broker *b, const struct mf_fold_row *row, const struct mf_event *event,
                      char text[256]);
 
+/* Why a row or record does not fit: into text; always -EINVAL. */
+int mf_fold_bad(char text[256], const char *format, ...) __attribute__((format(printf, 2, 3)));
+
 /* Parts that a snapshot's records share with rows. */
 struct mf_group *mf_fold_add_group(struct mf_broker *b,
                                    struct mf_group *init); /* takes over what init owns */

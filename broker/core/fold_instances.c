@@ -5,19 +5,7 @@
 #include "orders.h"
 
 #include <errno.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
-
-__attribute__((format(printf, 2, 3))) static int bad(char text[256], const char *format, ...)
-{
-    va_list args;
-
-    va_start(args, format);
-    vsnprintf(text, 256, format, args);
-    va_end(args);
-    return -EINVAL;
-}
 
 /* Ask the table for a move without making it yet. */
 static int ask_instance(struct mf_broker *b, struct mf_uuid id, enum mf_instance_event event,
@@ -28,13 +16,13 @@ static int ask_instance(struct mf_broker *b, struct mf_uuid id, enum mf_instance
     char uuid[MF_UUID_TEXT], subject[MF_SUBJECT_MAX];
 
     if (!inst)
-        return bad(text, "%s of instance %s, which does not exist", mf_life_instance.event_names[event],
-                   mf_uuid_text(id, uuid)),
+        return mf_fold_bad(text, "%s of instance %s, which does not exist",
+                           mf_life_instance.event_names[event], mf_uuid_text(id, uuid)),
                -EINVAL;
     if (!mf_life_move(&mf_life_instance, inst->state, event, ret_next, &why)) {
         struct mf_str view = mf_subject_instance(inst, subject);
-        return bad(text, "%s of %.*s, which is %s: %s", mf_life_instance.event_names[event], MF_STR_ARG(view),
-                   mf_instance_state_word(inst->state), why),
+        return mf_fold_bad(text, "%s of %.*s, which is %s: %s", mf_life_instance.event_names[event],
+                           MF_STR_ARG(view), mf_instance_state_word(inst->state), why),
                -EINVAL;
     }
     *ret_inst = inst;
@@ -115,13 +103,13 @@ static int on_created(struct mf_broker *b, const struct mf_fold_row *row,
     struct mf_slot *slot;
 
     if (!group || group->state != MF_GROUP_STATE_ACTIVE)
-        return bad(text, "instance.created in a group that is not active");
+        return mf_fold_bad(text, "instance.created in a group that is not active");
     if (ev->slot >= group->n_slots || group->slots[ev->slot]->current)
-        return bad(text, "instance.created in slot %llu, which is filled or not there",
-                   (unsigned long long)ev->slot);
+        return mf_fold_bad(text, "instance.created in slot %llu, which is filled or not there",
+                           (unsigned long long)ev->slot);
     slot = group->slots[ev->slot];
     if (ev->generation <= slot->generation || mf_instance_find(b, ev->id))
-        return bad(text, "instance.created with an identity that was given before");
+        return mf_fold_bad(text, "instance.created with an identity that was given before");
     inst = mf_fold_add_instance(b, slot, ev->id, ev->generation);
     inst->replaces = ev->replaces;
     inst->cause = row->cause;
@@ -167,9 +155,10 @@ static int on_placed(struct mf_broker *b, const struct mf_fold_row *row,
     if (ask_instance(b, ev->id, MF_INSTANCE_EVENT_PLACED, &inst, &next, text))
         return -EINVAL;
     if (!node || node->epoch != ev->epoch || (inst->node && inst->node != node))
-        return bad(text, "instance.placed on a node or epoch that is not there");
+        return mf_fold_bad(text, "instance.placed on a node or epoch that is not there");
     if (mf_group_of(inst)->policy == MF_POLICY_AT_MOST && may_live(inst->older))
-        return bad(text, "instance.placed of an at-most group while an older generation is not ended");
+        return mf_fold_bad(text,
+                           "instance.placed of an at-most group while an older generation is not ended");
     move(b, row, inst, next);
     if (!inst->node)
         mf_fold_attach(b, inst, node);
@@ -188,7 +177,7 @@ static int on_running(struct mf_broker *b, const struct mf_fold_row *row,
     if (ask_instance(b, ev->id, MF_INSTANCE_EVENT_RUNNING, &inst, &next, text))
         return -EINVAL;
     if (!inst->node || !mf_str_eq(inst->node->name, ev->node))
-        return bad(text, "instance.running on another node than it was placed on");
+        return mf_fold_bad(text, "instance.running on another node than it was placed on");
     move(b, row, inst, next);
     inst->epoch = ev->epoch;
     inst->order_id = 0;
@@ -256,9 +245,9 @@ static int on_reinstated(struct mf_broker *b, const struct mf_fold_row *row,
         return -EINVAL;
     slot = inst->slot;
     if (slot->current && slot->current->state == MF_INSTANCE_STATE_RUNNING)
-        return bad(text, "instance.reinstated while its successor runs");
+        return mf_fold_bad(text, "instance.reinstated while its successor runs");
     if (slot->current && slot->current->node && slot->group->policy == MF_POLICY_AT_MOST)
-        return bad(text, "instance.reinstated of an at-most group while its successor is ordered");
+        return mf_fold_bad(text, "instance.reinstated of an at-most group while its successor is ordered");
     if (slot->current)
         slot->current->current = false; /* the next row ends it */
     slot->current = inst;
@@ -281,7 +270,7 @@ static int on_superseded(struct mf_broker *b, const struct mf_fold_row *row,
     if (ask_instance(b, ev->id, MF_INSTANCE_EVENT_SUPERSEDED, &inst, &next, text))
         return -EINVAL;
     if (mf_group_of(inst)->policy == MF_POLICY_AT_MOST)
-        return bad(text, "instance.superseded of an at-most group");
+        return mf_fold_bad(text, "instance.superseded of an at-most group");
     vacate(b, row, inst);
     move(b, row, inst, next);
     set_reason(inst, ev->reason);
@@ -299,9 +288,10 @@ static int on_adopted(struct mf_broker *b, const struct mf_fold_row *row,
 
     if (!stranger || !slot || slot->current || group->policy == MF_POLICY_AT_MOST ||
         group->state != MF_GROUP_STATE_ACTIVE)
-        return bad(text, "instance.adopted of a domain that is not there, or into a slot that is not free");
+        return mf_fold_bad(text,
+                           "instance.adopted of a domain that is not there, or into a slot that is not free");
     if (ev->generation <= slot->generation || mf_instance_find(b, ev->id))
-        return bad(text, "instance.adopted with an identity that was given before");
+        return mf_fold_bad(text, "instance.adopted with an identity that was given before");
     mf_fold_drop_stranger(b, stranger);
     inst = mf_fold_add_instance(b, slot, ev->id, ev->generation);
     inst->cause = row->cause;
@@ -341,7 +331,7 @@ static int on_destroying(struct mf_broker *b, const struct mf_fold_row *row,
     if (ask_instance(b, ev->id, MF_INSTANCE_EVENT_DESTROYING, &inst, &next, text))
         return -EINVAL;
     if (!inst->node || !mf_str_eq(inst->node->name, ev->node))
-        return bad(text, "instance.destroying on another node than it is on");
+        return mf_fold_bad(text, "instance.destroying on another node than it is on");
     vacate(b, row, inst);
     move(b, row, inst, next);
     inst->epoch = ev->epoch;
@@ -415,6 +405,6 @@ int mf_fold_instance(struct mf_broker *b, const struct mf_fold_row *row, const s
     case MF_EV_ORDER_EXPIRED:
         return on_expired(b, row, &e->order_expired, text);
     default:
-        return bad(text, "a row of a kind that is not about instances");
+        return mf_fold_bad(text, "a row of a kind that is not about instances");
     }
 }

@@ -1,11 +1,24 @@
 /* fold_parts.c - the bookkeeping that rows and snapshot records share: counts, lists, claims, what is
  * remembered and forgotten. */
 #include "fold.h"
-#include "ranks.h"
 #include "check.h"
+#include "ranks.h"
 
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+int mf_fold_bad(char text[256], const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(text, 256, format, args);
+    va_end(args);
+    return -EINVAL;
+}
 
 /* ------------------------------------------------------------------ pending instances, by group */
 

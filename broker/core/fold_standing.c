@@ -4,22 +4,10 @@
 #include "fold.h"
 
 #include <errno.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { LATELY_MS = 10 * 60 * 1000 };
-
-__attribute__((format(printf, 2, 3))) static int bad(char text[256], const char *format, ...)
-{
-    va_list args;
-
-    va_start(args, format);
-    vsnprintf(text, 256, format, args);
-    va_end(args);
-    return -EINVAL;
-}
 
 /* ------------------------------------------------------------------ strangers */
 
@@ -159,7 +147,7 @@ static int on_unknown(struct mf_broker *b, const struct mf_fold_row *row,
     struct mf_stranger *stranger = node ? mf_stranger_find(b, node, ev->id) : NULL;
 
     if (!node)
-        return bad(text, "domain.unknown on a node that is not there");
+        return mf_fold_bad(text, "domain.unknown on a node that is not there");
     if (!stranger) {
         mf_fold_add_stranger(b, node, ev->id, ev->name, ev->state, 0);
         return 0;
@@ -180,7 +168,7 @@ static int on_purging(struct mf_broker *b, const struct mf_fold_row *row,
     struct mf_stranger *stranger = node ? mf_stranger_find(b, node, ev->id) : NULL;
 
     if (!stranger)
-        return bad(text, "domain.purging of a domain that is not known to be there");
+        return mf_fold_bad(text, "domain.purging of a domain that is not known to be there");
     uncount(b, stranger);
     stranger->order_id = row->seq;
     count(b, stranger);
@@ -193,7 +181,7 @@ static int on_gone(struct mf_broker *b, const struct mf_ev_domain_gone *ev, char
     struct mf_stranger *stranger = node ? mf_stranger_find(b, node, ev->id) : NULL;
 
     if (!stranger)
-        return bad(text, "domain.gone of a domain that is not known to be there");
+        return mf_fold_bad(text, "domain.gone of a domain that is not known to be there");
     mf_fold_drop_stranger(b, stranger);
     return 0;
 }
@@ -208,7 +196,7 @@ static struct mf_node *node_of(struct mf_broker *b, const struct mf_fold_row *ro
     if (node)
         node->last_seq = row->seq;
     else
-        bad(text, "%s of %.*s, which is not there", type, MF_STR_ARG(name));
+        mf_fold_bad(text, "%s of %.*s, which is not there", type, MF_STR_ARG(name));
     return node;
 }
 
@@ -260,7 +248,7 @@ static int on_delayed(struct mf_broker *b, const struct mf_fold_row *row, const 
     struct mf_node *node = node_of(b, row, ev->node, "node.delayed", text);
 
     if (!node || node->epoch != ev->epoch)
-        return node ? bad(text, "node.delayed in an epoch it does not have") : -EINVAL;
+        return node ? mf_fold_bad(text, "node.delayed in an epoch it does not have") : -EINVAL;
     node->delayed_until = row->time_ms + (mf_ms)(ev->delay_ms < LATELY_MS ? ev->delay_ms : LATELY_MS);
     return 0;
 }
@@ -283,7 +271,8 @@ static int on_forgotten(struct mf_broker *b, const struct mf_ev_node_forgotten *
     struct mf_node *node = mf_node_find(b, ev->node);
 
     if (!node || node->n_instances)
-        return bad(text, "node.forgotten of %.*s, which is not there or has instances", MF_STR_ARG(ev->node));
+        return mf_fold_bad(text, "node.forgotten of %.*s, which is not there or has instances",
+                           MF_STR_ARG(ev->node));
     mf_fold_remove_node(b, node);
     return 0;
 }
@@ -305,7 +294,7 @@ static int on_halted(struct mf_broker *b, const struct mf_fold_row *row, const s
     struct mf_str reason;
 
     if (!image)
-        return bad(text, "image.halted of %.*s, which is not there", MF_STR_ARG(ev->image));
+        return mf_fold_bad(text, "image.halted of %.*s, which is not there", MF_STR_ARG(ev->image));
     reason = mf_own_str(ev->reason);
     mf_fold_set_halted(b, image, (char *)reason.ptr);
     image->halts++;
@@ -319,7 +308,7 @@ static int on_image_released(struct mf_broker *b, const struct mf_ev_image_relea
     struct mf_image *image = mf_image_find(b, ev->image);
 
     if (!image || !image->halted)
-        return bad(text, "image.released of %.*s, which is not halted", MF_STR_ARG(ev->image));
+        return mf_fold_bad(text, "image.released of %.*s, which is not halted", MF_STR_ARG(ev->image));
     mf_fold_set_halted(b, image, NULL);
     image->halts = 0;
     image->halted_until = 0;
@@ -341,7 +330,7 @@ static int on_forgiven(struct mf_broker *b, const struct mf_fold_row *row,
     struct mf_slot *slot = group && ev->slot < group->n_slots ? group->slots[ev->slot] : NULL;
 
     if (!slot)
-        return bad(text, "slot.forgiven of a slot that is not there");
+        return mf_fold_bad(text, "slot.forgiven of a slot that is not there");
     slot->failures = 0;
     slot->not_before_ms = 0;
     mf_heap_unset(&b->alarms, &slot->birth.timer);

@@ -2,18 +2,6 @@
 #include "fold.h"
 
 #include <errno.h>
-#include <stdarg.h>
-#include <stdio.h>
-
-__attribute__((format(printf, 2, 3))) static int bad(char text[256], const char *format, ...)
-{
-    va_list args;
-
-    va_start(args, format);
-    vsnprintf(text, 256, format, args);
-    va_end(args);
-    return -EINVAL;
-}
 
 void mf_fold_set_frozen(struct mf_broker *b, struct mf_str by, struct mf_str reason, uint64_t seq)
 {
@@ -29,7 +17,7 @@ void mf_fold_set_frozen(struct mf_broker *b, struct mf_str by, struct mf_str rea
 static int on_thawed(struct mf_broker *b, char text[256])
 {
     if (!b->frozen_by.len)
-        return bad(text, "cluster.thawed while it is not frozen");
+        return mf_fold_bad(text, "cluster.thawed while it is not frozen");
     mf_fold_set_frozen(b, (struct mf_str){NULL, 0}, (struct mf_str){NULL, 0}, 0);
     return 0;
 }
@@ -40,7 +28,7 @@ static int on_held(struct mf_broker *b, const struct mf_fold_row *row, const str
     struct mf_node *node = mf_node_find(b, ev->node);
 
     if (!node || node->epoch != ev->epoch)
-        return bad(text, "node.held of %.*s in an epoch it does not have", MF_STR_ARG(ev->node));
+        return mf_fold_bad(text, "node.held of %.*s in an epoch it does not have", MF_STR_ARG(ev->node));
     node->last_seq = row->seq;
     return 0;
 }
@@ -50,8 +38,8 @@ static int on_suspended(struct mf_broker *b, struct mf_str name, bool suspended,
     struct mf_monitor *monitor = mf_monitor_find(b, name);
 
     if (!monitor || monitor->suspended == suspended)
-        return bad(text, "monitor %.*s, which is not there, or so already, is suspended or resumed",
-                   MF_STR_ARG(name));
+        return mf_fold_bad(text, "monitor %.*s, which is not there, or so already, is suspended or resumed",
+                           MF_STR_ARG(name));
     monitor->suspended = suspended;
     return 0;
 }
@@ -62,7 +50,7 @@ static int on_forgotten(struct mf_broker *b, struct mf_str name, char text[256])
     struct mf_monitor *monitor = mf_monitor_find(b, name), *end = b->monitors + b->n_monitors;
 
     if (!monitor)
-        return bad(text, "monitor.forgotten of %.*s, which nobody knows", MF_STR_ARG(name));
+        return mf_fold_bad(text, "monitor.forgotten of %.*s, which nobody knows", MF_STR_ARG(name));
     mf_heap_unset(&b->alarms, &monitor->alarm.timer);
     for (; monitor + 1 < end; monitor++) {
         bool armed = monitor[1].alarm.timer.place;

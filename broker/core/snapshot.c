@@ -5,8 +5,6 @@
 #include "state.h"
 
 #include <errno.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -119,20 +117,10 @@ uint64_t mf_broker_snapshot(const struct mf_broker *b,
 
 /* ------------------------------------------------------------------ back */
 
-__attribute__((format(printf, 2, 3))) static int bad(char text[256], const char *format, ...)
-{
-    va_list args;
-
-    va_start(args, format);
-    vsnprintf(text, 256, format, args);
-    va_end(args);
-    return -EINVAL;
-}
-
 static int load_meta(struct mf_broker *b, const struct mf_rec_snap_meta *r, char text[256])
 {
     if (!mf_uuid_is_zero(b->cluster_id) || mf_uuid_is_zero(r->cluster_id))
-        return bad(text, "snap_meta: a snapshot begins with one of these");
+        return mf_fold_bad(text, "snap_meta: a snapshot begins with one of these");
     b->cluster_id = r->cluster_id;
     b->log_id = r->log_id;
     b->term = r->term;
@@ -148,7 +136,7 @@ static int load_image(struct mf_broker *b, const struct mf_rec_snap_image *r, ch
     struct mf_image *image;
 
     if (mf_image_find(b, r->image.name))
-        return bad(text, "snap_image: %.*s comes twice", MF_STR_ARG(r->image.name));
+        return mf_fold_bad(text, "snap_image: %.*s comes twice", MF_STR_ARG(r->image.name));
     mf_fold_add_image(b, &r->image);
     image = mf_image_find(b, r->image.name);
     if (r->halted.len)
@@ -161,7 +149,7 @@ static int load_image(struct mf_broker *b, const struct mf_rec_snap_image *r, ch
 static int load_offering(struct mf_broker *b, const struct mf_rec_snap_offering *r, char text[256])
 {
     if (mf_offering_find(b, r->offering.name))
-        return bad(text, "snap_offering: %.*s comes twice", MF_STR_ARG(r->offering.name));
+        return mf_fold_bad(text, "snap_offering: %.*s comes twice", MF_STR_ARG(r->offering.name));
     mf_fold_add_offering(b, &r->offering);
     return 0;
 }
@@ -171,7 +159,7 @@ static int load_node(struct mf_broker *b, const struct mf_rec_snap_node *r, char
     struct mf_node *node;
 
     if (mf_node_find(b, r->node))
-        return bad(text, "snap_node: %.*s comes twice", MF_STR_ARG(r->node));
+        return mf_fold_bad(text, "snap_node: %.*s comes twice", MF_STR_ARG(r->node));
     node = mf_fold_add_node(b, r->node);
     node->state = r->state;
     node->epoch = r->epoch;
@@ -204,7 +192,7 @@ static int load_domain(struct mf_broker *b, const struct mf_rec_snap_domain *r, 
     struct mf_node *node = mf_node_find(b, r->node);
 
     if (!node || mf_stranger_find(b, node, r->id))
-        return bad(text, "snap_domain: it has no node, or comes twice");
+        return mf_fold_bad(text, "snap_domain: it has no node, or comes twice");
     mf_fold_add_stranger(b, node, r->id, r->name, r->state, r->order_id);
     return 0;
 }
@@ -215,7 +203,8 @@ static int load_group(struct mf_broker *b, const struct mf_rec_snap_group *r, ch
     struct mf_offering *offering = mf_offering_find(b, r->offering);
 
     if (!image || !offering || mf_group_find(b, r->group_id))
-        return bad(text, "snap_group: %.*s has no image or offering, or comes twice", MF_STR_ARG(r->group));
+        return mf_fold_bad(text, "snap_group: %.*s has no image or offering, or comes twice",
+                           MF_STR_ARG(r->group));
     mf_fold_add_group(b, &(struct mf_group){.id = r->group_id,
                                             .tenant = mf_own_str(r->tenant),
                                             .name = mf_own_str(r->group),
@@ -241,7 +230,7 @@ static int load_slot(struct mf_broker *b, const struct mf_rec_snap_slot *r, char
     struct mf_slot *slot;
 
     if (!group || r->slot != group->n_slots)
-        return bad(text, "snap_slot: slot %llu is out of place", (unsigned long long)r->slot);
+        return mf_fold_bad(text, "snap_slot: slot %llu is out of place", (unsigned long long)r->slot);
     slot = mf_fold_add_slot(b, group);
     slot->generation = r->generation;
     slot->failures = (uint32_t)r->failures;
@@ -281,13 +270,14 @@ static int load_instance(struct mf_broker *b, const struct mf_rec_snap_instance 
     struct mf_slot *slot;
 
     if (!group || r->slot >= group->n_slots || mf_instance_find(b, r->id))
-        return bad(text, "snap_instance: it has no group or slot, or comes twice");
+        return mf_fold_bad(text, "snap_instance: it has no group or slot, or comes twice");
     slot = group->slots[r->slot];
     if (needs_node(r->state) != (node != NULL) || (r->current && slot->current) ||
         r->generation > slot->generation || (slot->newest && slot->newest->generation >= r->generation) ||
         r->state == MF_INSTANCE_STATE_GONE)
-        return bad(text, "snap_instance: %.*s/%llu#%llu contradicts what stands before it",
-                   MF_STR_ARG(group->name), (unsigned long long)r->slot, (unsigned long long)r->generation);
+        return mf_fold_bad(text, "snap_instance: %.*s/%llu#%llu contradicts what stands before it",
+                           MF_STR_ARG(group->name), (unsigned long long)r->slot,
+                           (unsigned long long)r->generation);
     inst = mf_fold_add_instance(b, slot, r->id, r->generation);
     mf_fold_set_state(b, inst, r->state);
     fill_instance(inst, r);
@@ -320,7 +310,7 @@ static int load_monitor(struct mf_broker *b, const struct mf_rec_snap_monitor *r
     struct mf_monitor *monitor = mf_fold_monitor(b, r->monitor);
 
     if (!monitor)
-        return bad(text, "snap_monitor: more than %d monitors", MF_MONITORS_MAX);
+        return mf_fold_bad(text, "snap_monitor: more than %d monitors", MF_MONITORS_MAX);
     monitor->told_heard = r->heard;
     monitor->suspended = r->suspended;
     return 0;
@@ -331,7 +321,7 @@ static int load_monitor(struct mf_broker *b, const struct mf_rec_snap_monitor *r
     if (mf_str_is(record_id, #id)) {                                                                         \
         struct mf_rec_##id record;                                                                           \
         if (mf_decode(&mf_rec_##id##_desc, data, &arena, &record, &error))                                   \
-            rc = bad(text, "%s: %.200s", #id, error.text);                                                   \
+            rc = mf_fold_bad(text, "%s: %.200s", #id, error.text);                                           \
         else                                                                                                 \
             rc = loader(b, &record, text);                                                                   \
         mf_arena_free(&arena);                                                                               \
@@ -347,7 +337,7 @@ int mf_broker_load_snapshot(struct mf_broker *b, struct mf_str record_id, struct
     MF_CHECK(!b->reigning);
     LOAD(snap_meta, load_meta)
     if (mf_uuid_is_zero(b->cluster_id))
-        return bad(text, "a snapshot does not begin with snap_meta");
+        return mf_fold_bad(text, "a snapshot does not begin with snap_meta");
     LOAD(snap_image, load_image)
     LOAD(snap_offering, load_offering)
     LOAD(snap_node, load_node)
@@ -357,8 +347,8 @@ int mf_broker_load_snapshot(struct mf_broker *b, struct mf_str record_id, struct
     LOAD(snap_instance, load_instance)
     LOAD(snap_request, load_request)
     LOAD(snap_monitor, load_monitor)
-    return bad(text, "a record %.*s, which this version does not know; use a newer broker",
-               (int)(record_id.len < 64 ? record_id.len : 64), record_id.ptr);
+    return mf_fold_bad(text, "a record %.*s, which this version does not know; use a newer broker",
+                       (int)(record_id.len < 64 ? record_id.len : 64), record_id.ptr);
 }
 
 int mf_broker_load_row(struct mf_broker *b, const struct mf_broker_row *row, char text[256])
@@ -371,10 +361,10 @@ int mf_broker_load_row(struct mf_broker *b, const struct mf_broker_row *row, cha
 
     MF_CHECK(!b->reigning);
     if (row->kind <= MF_MSG_COUNT || row->kind >= MF_KIND_COUNT)
-        return bad(text, "row %llu is of a kind that this version does not know; use a newer broker",
-                   (unsigned long long)row->seq);
+        return mf_fold_bad(text, "row %llu is of a kind that this version does not know; use a newer broker",
+                           (unsigned long long)row->seq);
     if (mf_event_decode(row->kind, row->data, &arena, &event, &error))
-        rc = bad(text, "row %llu: %.200s", (unsigned long long)row->seq, error.text);
+        rc = mf_fold_bad(text, "row %llu: %.200s", (unsigned long long)row->seq, error.text);
     else
         rc = mf_fold(b, &place, &event, text);
     if (rc == 0 && b->oldest == 0)

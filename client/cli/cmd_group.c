@@ -211,7 +211,7 @@ static const struct mf_cli_option provision_options[] = {
     {"group", "NAME", "Name of the group.", 'g'},
     {"count", "N", "How many instances, 1 to 10000.", 'n'},
     {"image", "NAME", "What they boot (mayfly image list).", 0},
-    {"offering", "NAME", "What each gets (mayfly offering list).", 0},
+    {"offering", "NAME", "What each is given: see mayfly offering list.", 0},
     {"min", "N", "Below this many the group is in need (default: count).", 0},
     {"user-data", "FILE", "Handed to each guest at birth, at most 64 KiB; - is stdin.", 0},
     {"spread", "WORD", "none (default) or host: at most one more than on the least loaded.", 0},

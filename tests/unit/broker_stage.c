@@ -442,6 +442,21 @@ void stage_provision(struct stage *s, const char *group, uint64_t count)
     stage_client(s, stage_provision_message(s, group, count));
 }
 
+void stage_provision_at_most(struct stage *s, const char *group, uint64_t count)
+{
+    struct mf_message message = stage_provision_message(s, group, count);
+
+    message.provision.policy = MF_POLICY_AT_MOST;
+    stage_client(s, message);
+}
+
+void stage_ask_lease(struct stage *s, int node)
+{
+    stage_worker(s, node,
+                 (struct mf_message){.kind = MF_MSG_LEASE_ASK,
+                                     .lease_ask = {.epoch = s->epoch[node], .ask_id = ++s->next_report}});
+}
+
 void stage_scale(struct stage *s, const char *group, uint64_t count)
 {
     char id[32];

@@ -80,6 +80,8 @@ void stage_vote(struct stage *s, int monitor, int node, enum mf_verdict verdict,
 
 void stage_provision(struct stage *s, const char *group, uint64_t count);
 struct mf_message stage_provision_message(struct stage *s, const char *group, uint64_t count);
+void stage_provision_at_most(struct stage *s, const char *group, uint64_t count);
+void stage_ask_lease(struct stage *s, int node);
 void stage_scale(struct stage *s, const char *group, uint64_t count);
 void stage_destroy(struct stage *s, const char *target);
 

@@ -32,21 +32,6 @@ struct world {
     size_t fences, successors;
 };
 
-static void provision_at_most(struct stage *s, const char *group, uint64_t count)
-{
-    struct mf_message message = stage_provision_message(s, group, count);
-
-    message.provision.policy = MF_POLICY_AT_MOST;
-    stage_client(s, message);
-}
-
-static void ask_lease(struct stage *s, int node)
-{
-    stage_worker(s, node,
-                 (struct mf_message){.kind = MF_MSG_LEASE_ASK,
-                                     .lease_ask = {.epoch = s->epoch[node], .ask_id = ++s->next_report}});
-}
-
 static bool chance(struct world *w, unsigned percent)
 {
     return mf_random_below(&w->random, 100) < percent;
@@ -106,7 +91,7 @@ static void renew(struct world *w, int node)
         stage_pass(&w->s, (mf_ms)mf_random_below(&w->random, 300));
     if (!host->connected || host->cut)
         return;
-    ask_lease(&w->s, node);
+    stage_ask_lease(&w->s, node);
     grant = stage_last(&w->s, w->s.worker[node], MF_MSG_LEASE_GRANT);
     if (w->s.n_sent > before && grant && grant->lease_grant.ask_id == w->s.next_report && chance(w, 80))
         host->leased_until = host->asked_at + LEASE;
@@ -243,7 +228,7 @@ static void any_order(uint64_t seed, size_t *successors, size_t *fences)
     stage_monitor_hello(&w.s);
     for (int i = 0; i < HOSTS; i++)
         say_hello(&w, i);
-    provision_at_most(&w.s, "db", SLOTS);
+    stage_provision_at_most(&w.s, "db", SLOTS);
     for (int round = 0; round < ROUNDS; round++) {
         w.s.trace.len = 0;
         stage_pass(&w.s, (mf_ms)mf_random_below(&w.random, 1500));

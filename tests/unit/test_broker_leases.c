@@ -15,21 +15,6 @@
 
 enum { LEASE = 10000, MARGIN = 600 };
 
-static void provision_at_most(struct stage *s, const char *group, uint64_t count)
-{
-    struct mf_message message = stage_provision_message(s, group, count);
-
-    message.provision.policy = MF_POLICY_AT_MOST;
-    stage_client(s, message);
-}
-
-static void ask_lease(struct stage *s, int node)
-{
-    stage_worker(s, node,
-                 (struct mf_message){.kind = MF_MSG_LEASE_ASK,
-                                     .lease_ask = {.epoch = s->epoch[node], .ask_id = ++s->next_report}});
-}
-
 static int node_of(const struct mf_instance *inst)
 {
     return inst->node->name.ptr[5] - '0';
@@ -50,11 +35,11 @@ static int open_leased(struct stage *s, int nodes)
     stage_monitor_hello(s);
     for (int i = 0; i < nodes; i++)
         stage_hello(s, i, NULL, 0);
-    provision_at_most(s, "db", 1);
+    stage_provision_at_most(s, "db", 1);
     stage_answer_all(s);
     assert_int_equal(stage_count_state(s, MF_INSTANCE_STATE_RUNNING), 1);
     at = node_of(stage_current(s, "db", 0));
-    ask_lease(s, at);
+    stage_ask_lease(s, at);
     return at;
 }
 
@@ -93,7 +78,7 @@ static void test_what_it_costs_is_said(void **state)
     m = stage_last(&s, s.worker[0], MF_MSG_WELCOME);
     assert_int_equal(m->welcome.lease_ms, LEASE);
     assert_int_equal(m->welcome.renew_ms, LEASE / 5);
-    provision_at_most(&s, "db", 1);
+    stage_provision_at_most(&s, "db", 1);
     m = stage_last(&s, STAGE_CLIENT, MF_MSG_ACCEPTED);
     assert_non_null(memmem(m->accepted.text.ptr, m->accepted.text.len, "10000 ms", 8));
     m = stage_last(&s, s.worker[0], MF_MSG_ORDER_CREATE);
@@ -113,7 +98,7 @@ static void test_only_where_it_can_be_fenced(void **state)
     stage_open(&s);
     hello.hello.fences = false;
     stage_hello_as(&s, 0, hello);
-    provision_at_most(&s, "db", 1);
+    stage_provision_at_most(&s, "db", 1);
     assert_int_equal(current_state(&s), MF_INSTANCE_STATE_PENDING);
     assert_true(row_says(&s, MF_EV_INSTANCE_PENDING, "1 cannot fence"));
     stage_hello(&s, 1, NULL, 0);
@@ -131,7 +116,7 @@ static void test_an_ask_is_granted_at_once(void **state)
 
     stage_forget_sent(&s);
     s.hold = true; /* the store is slow */
-    ask_lease(&s, at);
+    stage_ask_lease(&s, at);
     m = stage_last(&s, s.worker[at], MF_MSG_LEASE_GRANT);
     assert_int_equal(m->lease_grant.ask_id, s.next_report);
     assert_int_equal(m->lease_grant.epoch, s.epoch[at]);
@@ -147,14 +132,14 @@ static void test_no_grant_without_the_present_epoch(void **state)
 
     stage_forget_sent(&s);
     s.epoch[at]++;
-    ask_lease(&s, at);
+    stage_ask_lease(&s, at);
     assert_null(stage_last(&s, 0, MF_MSG_LEASE_GRANT));
     assert_non_null(stage_last(&s, s.worker[at], MF_MSG_HELLO_AGAIN));
     s.epoch[at]--;
     s.now += 3000;
     fail_node(&s, at);
     stage_forget_sent(&s);
-    ask_lease(&s, at); /* its connection is still there, its epoch is over */
+    stage_ask_lease(&s, at); /* its connection is still there, its epoch is over */
     assert_null(stage_last(&s, 0, MF_MSG_LEASE_GRANT));
     assert_non_null(stage_last(&s, s.worker[at], MF_MSG_HELLO_AGAIN));
     stage_pass(&s, LEASE + MARGIN - 3000); /* nor was anything extended */
@@ -196,7 +181,7 @@ static void test_renewals_move_the_end(void **state)
     int at = open_leased(&s, 2);
 
     stage_pass(&s, 4000);
-    ask_lease(&s, at);
+    stage_ask_lease(&s, at);
     stage_gone(&s, s.worker[at]);
     fail_node(&s, at);
     stage_pass(&s, LEASE + MARGIN - 1);
@@ -274,7 +259,7 @@ static void test_no_time_frees_a_connected_node(void **state)
     assert_true(row_says(&s, MF_EV_INSTANCE_PENDING, "proves that generation 1 is gone"));
     stage_pass(&s, 100000);
     assert_int_equal(current_state(&s), MF_INSTANCE_STATE_PENDING);
-    ask_lease(&s, at);
+    stage_ask_lease(&s, at);
     stage_gone(&s, s.worker[at]); /* now time counts, though no monitor has said anything */
     stage_pass(&s, LEASE + MARGIN - 1);
     assert_int_equal(current_state(&s), MF_INSTANCE_STATE_PENDING);
@@ -335,7 +320,7 @@ static void test_a_list_is_no_proof(void **state)
     /* the same of one that was lost */
     at = node_of(stage_current(&s, "db", 0));
     id = stage_current(&s, "db", 0)->id;
-    ask_lease(&s, at);
+    stage_ask_lease(&s, at);
     fail_node(&s, at);
     stage_hello(&s, at, NULL, 0);
     assert_int_equal(state_of(&s, id), MF_INSTANCE_STATE_DESTROYING);
@@ -363,7 +348,7 @@ static void test_a_failed_birth_is_no_proof(void **state)
     stage_open(&s);
     stage_hello(&s, 0, NULL, 0);
     stage_hello(&s, 1, NULL, 0);
-    provision_at_most(&s, "db", 1);
+    stage_provision_at_most(&s, "db", 1);
     const struct mf_message *create = stage_last(&s, 0, MF_MSG_ORDER_CREATE);
     int at = stage_node_of(&s, s.sent[s.n_sent - 1].peer);
     stage_answer(&s, at, create, "driver");
@@ -470,10 +455,10 @@ static void test_a_node_forgotten_again_holds_its_lease(void **state)
     stage_pass(&s, 5000);
     stage_hello(&s, at, &guest, 1);
     for (int i = 0; i < 10; i++) {
-        ask_lease(&s, at);
+        stage_ask_lease(&s, at);
         stage_pass(&s, 2000);
     }
-    ask_lease(&s, at);
+    stage_ask_lease(&s, at);
     assert_int_equal(current_state(&s), MF_INSTANCE_STATE_PENDING);
     stage_gone(&s, s.worker[at]);
     stage_operator(&s, MF_MSG_NODE_FORGET, name);
@@ -539,7 +524,7 @@ static void test_a_new_reign_does_not_make_new_groups_wait(void **state)
 
     stage_restart(&s, s.n_rows);
     stage_hello(&s, 1 - at, NULL, 0);
-    provision_at_most(&s, "new", 1);
+    stage_provision_at_most(&s, "new", 1);
     assert_int_equal(stage_current(&s, "new", 0)->state, MF_INSTANCE_STATE_PLACED);
     stage_close(&s);
 }

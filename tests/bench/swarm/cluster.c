@@ -114,11 +114,9 @@ static int start(struct swarm *swarm, const char *program, const char *const fix
     const char *bin = getenv("MAYFLY_BIN");
     int pipe_fds[2];
     size_t n = 1;
-    if (!bin && readlink("/proc/self/exe", self, sizeof self - 1) > 0) {
+    if (!bin && readlink("/proc/self/exe", self, sizeof self - 1) > 0)
         *strrchr(self, '/') = 0;
-        strcat(self, "/../bin");
-    }
-    mf_str_format(path, sizeof path, "%s/%s", bin ? bin : self, program);
+    mf_str_format(path, sizeof path, "%s%s/%s", bin ? bin : self, bin ? "" : "/../bin", program);
     for (size_t i = 0; fixed[i]; i++)
         args[n++] = (char *)fixed[i];
     split(more, args, &n);
