@@ -16,7 +16,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e"))
 import netns  # noqa: E402
-from cluster import Cluster, check_log, wait_until  # noqa: E402
+from cluster import Cluster, check_log, processes_with, wait_until  # noqa: E402
 from orders import order_times, percentile  # noqa: E402
 from outside import Outside  # noqa: E402
 
@@ -56,14 +56,18 @@ class Rounds:
         self.net.heal_all()
 
     def early(self, victim, there, since):
+        left = max(0, self.dice.uniform(-0.1, 0.8) * self.lease_ms)
         self.net.isolate(victim)
-        time.sleep(self.dice.uniform(0.2, 1.1) * self.lease_ms / 1000)  # the story: around the lease's end
+        wait_until(lambda: self.lease_left(victim) <= left, self.lease_ms / 1000 + 30, "that little is left of its lease")
         self.net.heal_all()
 
     def broker(self, victim, there, since):
         self.net.cut(victim, "broker")
-        time.sleep(self.lease_ms / 1000 + 1.5)
+        wait_until(lambda: not any(processes_with(row["id"]) for row in there), self.lease_ms / 1000 + 30, "its keeper ended them")
         self.net.heal_all()
+
+    def lease_left(self, node):
+        return next(row["lease_ms"] for row in self.c.json("nodes") if row["node"] == node)
 
 
 def main():

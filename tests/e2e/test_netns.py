@@ -125,8 +125,10 @@ def test_the_broker_is_cut_off(net4):
     c, net = net4
     c.ok(*WEB, "--count", 8, "--wait")
     before, outside = {r["id"] for r in c.running("web")}, Outside(c)
+    log = c.state / "log" / "broker.log"
     net.isolate("broker")
-    time.sleep(8)  # of outage: the story, not a race
+    wait_until(lambda: log.read_text().count("says nothing any more") >= len(net.nodes), 60, "the broker gave up every connection")
+    outside.await_watched(3000)  # and for much longer than any silence that is judged
     net.heal_all()
     wait_until(lambda: all(n["state"] == "ready" and n["connected"] for n in c.json("nodes")), 60, "all back")
     rows = wait_until(lambda: (r := c.running("web")) and len(r) == 8 and r, 30, "eight run")
@@ -236,7 +238,7 @@ def fakes(tmp_path):
         processes[uuid] = fake_guest(tmp_path, node, uuid)
         path = f"/proc/{processes[uuid].pid}/task/{processes[uuid].pid}/schedstat"
         wait_until(lambda: int(open(path).read().split()[0]) > 60_000_000, 20, "it runs")
-        time.sleep(0.1)  # a few sweeps of the checker see it
+        outside.await_sweeps()
         return processes[uuid]
     yield outside, start
     for process in processes.values():
@@ -282,7 +284,7 @@ def test_checker_lets_a_stopped_one_be(fakes):
     t = time.time()
     kill(start("node-0", A).pid, 19)
     wait_until(lambda: open(f"/proc/{processes_of(A)}/stat").read().rsplit(")", 1)[1].split()[0] == "T", 10, "stopped")
-    time.sleep(0.1)  # a few sweeps
+    outside.await_sweeps()
     start("node-1", B)
     verdict = outside.judge(story(*made(t, "at-most"), *born(t, A, 1, "node-0"), *ended(t + .01, "instance.lost", A, 1, "node-0"),
                                   *born(t + .01, B, 2, "node-1", replaces=A)))
@@ -298,7 +300,7 @@ def test_checker_sees_the_dead_run_and_the_unknown(fakes):
     t = time.time()
     start("node-0", A)
     start("node-0", B)
-    time.sleep(0.6)  # longer than told_ms
+    outside.await_watched(600)  # longer than told_ms
     verdict = outside.judge(story(*made(t, "at-most"), *born(t, A, 1, "node-0"), *ended(t, "instance.gone", A, 1, "node-0")))
     assert (verdict["I5"], verdict["I7"]) == (1, 1), verdict
 
@@ -339,7 +341,8 @@ def test_slow_links_and_resets(proxied):
     outside, since = Outside(c), c.newest() + 1
     c.ok(*WEB, "--count", 60, "--spread", "host")
     for _ in range(10):
-        time.sleep(0.1)  # somewhere in the middle of the orders
+        passed = proxies["node-1"].passed
+        wait_until(lambda: proxies["node-1"].passed > passed, 30, "the link carries something again")
         proxies["node-1"].reset_all()
     c.wait_running("web", 60)
     guests = [g for i in range(3) for g in c.null_guests(f"node-{i}")]

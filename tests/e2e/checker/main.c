@@ -7,6 +7,7 @@
 #include "checker.h"
 #include <errno.h>
 #include <getopt.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -18,6 +19,7 @@
 struct options {
     const char *state;
     long interval_ms;
+    int progress; /* where each sweep is noted; -1 */
     struct mf_judge_options judge;
 };
 
@@ -31,6 +33,8 @@ static const char usage[] =
     "  --settle-ms N     what the log says in its last moments may not be true yet (5000)\n"
     "  --allow-ms N      two generations of an at-most slot may overlap so long: a whole host was paused "
     "(0)\n"
+    "  --progress FD     after each sweep, its number and time (ms, monotonic) are written there, from its "
+    "beginning\n"
     "  --single GROUPS   groups that are held to I3 though they are not at-most, blank-separated\n";
 
 static bool take_number(const char *text, long most, mf_ms *ret)
@@ -52,11 +56,12 @@ static int parse(int argc, char **argv, struct options *options)
                                           {"report-ms", required_argument, NULL, 'r'},
                                           {"settle-ms", required_argument, NULL, 'e'},
                                           {"allow-ms", required_argument, NULL, 'a'},
+                                          {"progress", required_argument, NULL, 'p'},
                                           {"single", required_argument, NULL, 'g'},
                                           {"help", no_argument, NULL, 'h'},
                                           {NULL, 0, NULL, 0}};
     enum { DAY_MS = 86400000 };
-    mf_ms interval = 20;
+    mf_ms interval = 20, progress = -1;
     bool ok = true;
     for (int flag; ok && (flag = getopt_long(argc, argv, "", flags, NULL)) != -1;) {
         if (flag == 's')
@@ -69,12 +74,14 @@ static int parse(int argc, char **argv, struct options *options)
         } else
             ok = flag != '?' && take_number(optarg, DAY_MS,
                                             flag == 'i'   ? &interval
+                                            : flag == 'p' ? &progress
                                             : flag == 't' ? &options->judge.told_ms
                                             : flag == 'r' ? &options->judge.report_ms
                                             : flag == 'e' ? &options->judge.settle_ms
                                                           : &options->judge.allow_ms);
     }
     options->interval_ms = interval;
+    options->progress = (int)progress;
     if (ok && options->state && optind == argc && interval > 0)
         return 0;
     fputs(usage, stderr);
@@ -88,13 +95,24 @@ static mf_ms monotonic_ms(void)
     return now.tv_sec * INT64_C(1000) + now.tv_nsec / 1000000;
 }
 
+/* For who must not go on before it was seen. */
+static void note_progress(int fd, uint64_t sweeps)
+{
+    char text[48];
+    int n = snprintf(text, sizeof text, "%020" PRIu64 " %020lld\n", sweeps, (long long)monotonic_ms());
+    if (fd >= 0 && pwrite(fd, text, (size_t)n, 0) != n)
+        perror("mayfly-checker: --progress");
+}
+
 /* Sweeps at even times until stdin has something, or ends. */
-static void watch_until_told(struct mf_watch *watch, long interval_ms)
+static void watch_until_told(struct mf_watch *watch, long interval_ms, int progress)
 {
     struct pollfd poll_fd = {.fd = STDIN_FILENO, .events = POLLIN};
     mf_ms next = monotonic_ms();
+    uint64_t sweeps = 0;
     do {
         mf_watch_sweep(watch);
+        note_progress(progress, ++sweeps);
         next += interval_ms;
         mf_ms now = monotonic_ms();
         next = next < now ? now : next; /* what was missed is not made up for */
@@ -131,7 +149,7 @@ int main(int argc, char **argv)
     }
     (void)!nice(-10); /* where it is allowed: whoever watches must not be the one who waits */
     struct mf_watch *watch = mf_watch_new(state);
-    watch_until_told(watch, options.interval_ms);
+    watch_until_told(watch, options.interval_ms, options.progress);
     json_t *verdict = mf_judge(watch, &options.judge, stdin, error);
     mf_watch_destroy(&watch);
     if (verdict)
