@@ -51,6 +51,16 @@ void mf_asked_answer(struct mf_asked *a)
     mf_asked_repeat(a->b, a->peer->handle, request);
 }
 
+struct mf_node *mf_asked_node(struct mf_asked *a, struct mf_str name)
+{
+    struct mf_node *node = mf_node_find(a->b, name);
+
+    if (!node)
+        mf_asked_refuse(a, MF_E_UNKNOWN, "there is no node %.*s; `mayfly nodes` shows what there is",
+                        MF_STR_ARG(name));
+    return node;
+}
+
 void mf_asked_refuse(struct mf_asked *a, enum mf_errcode code, const char *format, ...)
 {
     char text[1024];
@@ -62,6 +72,7 @@ void mf_asked_refuse(struct mf_asked *a, enum mf_errcode code, const char *forma
                                                  .body = a->body,
                                                  .code = mf_str(mf_error_code(code))}};
 
+    MF_CHECK(!mf_error_retry(code)); /* it is remembered, and would be the answer for ever */
     va_start(args, format);
     vsnprintf(text, sizeof(text), format, args);
     va_end(args);

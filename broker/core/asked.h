@@ -25,6 +25,8 @@ void mf_asked_answer(struct mf_asked *a);
 /* Both at once, of one that is not. */
 __attribute__((format(printf, 3, 4))) void mf_asked_refuse(struct mf_asked *a, enum mf_errcode code,
                                                            const char *format, ...);
+/* The node of this name; NULL and the request refused if there is none. */
+struct mf_node *mf_asked_node(struct mf_asked *a, struct mf_str name);
 /* The answer again, to one that was asked before. */
 void mf_asked_repeat(struct mf_broker *b, uint64_t peer, const struct mf_request *request);
 

@@ -14,7 +14,6 @@
 #include <string.h>
 
 enum {
-    LATELY_MS = 10 * 60 * 1000,
     GROUPS_MIN = 3,   /* whose births failed, to blame a node */
     NODES_ENOUGH = 3, /* on which births failed, to blame an image; fewer if there are fewer */
     NODES_MIN = 2,
@@ -53,7 +52,7 @@ static void drop(struct mf_failures *failures, uint32_t i)
 static void drop_old(struct mf_failures *failures, mf_ms now)
 {
     for (uint32_t i = failures ? failures->n : 0; i-- > 0;)
-        if (failures->items[i].at + LATELY_MS <= now)
+        if (failures->items[i].at + MF_LATELY_MS <= now)
             drop(failures, i);
 }
 
@@ -123,7 +122,8 @@ bool mf_blame_shuns(const struct mf_broker *b, const struct mf_group *group, con
     const struct mf_failures *failures = node->failures;
 
     for (uint32_t i = 0; failures && i < failures->n; i++)
-        if (failures->items[i].at + LATELY_MS > b->now && mf_uuid_eq(failures->items[i].group_id, group->id))
+        if (failures->items[i].at + MF_LATELY_MS > b->now &&
+            mf_uuid_eq(failures->items[i].group_id, group->id))
             return true;
     return false;
 }
@@ -458,7 +458,7 @@ void mf_blame_born(struct mf_broker *b, const struct mf_instance *inst)
 
 uint32_t mf_blame_flaps(const struct mf_broker *b, const struct mf_node *node)
 {
-    return b->wall_ms - node->failed_ms < LATELY_MS ? node->flaps : 0;
+    return b->wall_ms - node->failed_ms < MF_LATELY_MS ? node->flaps : 0;
 }
 
 void mf_blame_returned(struct mf_broker *b, struct mf_node *node, bool failed, uint64_t cause)

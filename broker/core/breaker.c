@@ -38,48 +38,46 @@ static void recount(struct mf_broker *b, struct mf_node *node, bool was_out)
         b->breaker.look = true;
 }
 
+/* Both lists are linked alike. */
+static void link_node(struct mf_node *node, enum mf_out_list list, struct mf_out_ends *ends)
+{
+    struct mf_out_link *link = &node->outage.links[list];
+
+    *link = (struct mf_out_link){.prev = ends->last};
+    *(ends->last ? &ends->last->outage.links[list].next : &ends->first) = node;
+    ends->last = node;
+}
+
+static void unlink_node(struct mf_node *node, enum mf_out_list list, struct mf_out_ends *ends)
+{
+    const struct mf_out_link *link = &node->outage.links[list];
+
+    *(link->prev ? &link->prev->outage.links[list].next : &ends->first) = link->next;
+    *(link->next ? &link->next->outage.links[list].prev : &ends->last) = link->prev;
+}
+
 static void set_counted(struct mf_broker *b, struct mf_node *node, bool counted)
 {
-    struct mf_outage *o = &node->outage;
-    struct mf_breaker *all = &b->breaker;
     bool was_out = is_out(node);
 
-    if (o->counted == counted)
+    if (node->outage.counted == counted)
         return;
-    o->counted = counted;
-    if (counted) {
-        o->counted_prev = all->counted_last;
-        o->counted_next = NULL;
-        *(all->counted_last ? &all->counted_last->outage.counted_next : &all->counted) = node;
-        all->counted_last = node;
-    } else {
-        *(o->counted_prev ? &o->counted_prev->outage.counted_next : &all->counted) = o->counted_next;
-        *(o->counted_next ? &o->counted_next->outage.counted_prev : &all->counted_last) = o->counted_prev;
-    }
+    node->outage.counted = counted;
+    (counted ? link_node : unlink_node)(node, MF_OUT_COUNTED, &b->breaker.counted);
     recount(b, node, was_out);
 }
 
 static void set_held(struct mf_broker *b, struct mf_node *node, bool held)
 {
-    struct mf_outage *o = &node->outage;
-    struct mf_breaker *all = &b->breaker;
     bool was_out = is_out(node);
 
-    if (o->held == held)
+    if (node->outage.held == held)
         return;
-    o->held = held;
-    if (held) {
-        o->held_prev = all->held_last;
-        o->held_next = NULL;
-        *(all->held_last ? &all->held_last->outage.held_next : &all->held) = node;
-        all->held_last = node;
-        all->n_held++;
-    } else {
-        *(o->held_prev ? &o->held_prev->outage.held_next : &all->held) = o->held_next;
-        *(o->held_next ? &o->held_next->outage.held_prev : &all->held_last) = o->held_prev;
-        all->n_held--;
-        all->look = true;
-    }
+    node->outage.held = held;
+    (held ? link_node : unlink_node)(node, MF_OUT_HELD, &b->breaker.held);
+    b->breaker.n_held += held ? 1 : (size_t)-1;
+    if (!held)
+        b->breaker.look = true;
     recount(b, node, was_out);
 }
 
@@ -300,9 +298,9 @@ void mf_breaker_alarm(struct mf_broker *b)
     struct mf_node *next;
     mf_ms soonest = INT64_MAX;
 
-    for (struct mf_node *node = b->breaker.counted; node; node = next) {
+    for (struct mf_node *node = b->breaker.counted.first; node; node = next) {
         mf_ms due = node->outage.counted_at + b->config.breaker_window_ms;
-        next = node->outage.counted_next;
+        next = node->outage.links[MF_OUT_COUNTED].next;
         if (due <= b->now && replacing(node))
             due = b->now + LOOK_MS;
         if (due <= b->now)
@@ -310,7 +308,7 @@ void mf_breaker_alarm(struct mf_broker *b)
         else if (due < soonest)
             soonest = due;
     }
-    if (b->breaker.counted)
+    if (b->breaker.counted.first)
         mf_heap_set(&b->alarms, &b->breaker.alarm.timer, soonest);
 }
 
@@ -321,7 +319,7 @@ static size_t fitting(struct mf_broker *b, struct mf_node ***ret_nodes)
     struct mf_node **nodes = mf_arena_alloc(&b->arena, (b->breaker.n_held + 1) * sizeof(struct mf_node *));
     size_t n = 0;
 
-    for (struct mf_node *node = b->breaker.held; node; node = node->outage.held_next)
+    for (struct mf_node *node = b->breaker.held.first; node; node = node->outage.links[MF_OUT_HELD].next)
         if (!too_many(b, node))
             nodes[n++] = node;
     *ret_nodes = nodes;
@@ -394,14 +392,14 @@ void mf_breaker_thaw(struct mf_broker *b, uint64_t cause)
     if (!b->frozen_by.len)
         return;
     row_thawed(b, cause, OPERATOR, mf_str("an operator said so"));
-    while (b->breaker.held) {
-        nodes[n++] = b->breaker.held;
-        mf_breaker_let_go(b, b->breaker.held);
+    while (b->breaker.held.first) {
+        nodes[n++] = b->breaker.held.first;
+        mf_breaker_let_go(b, b->breaker.held.first);
     }
     for (size_t i = 0; i < n; i++)
         mf_votes_judge_by_word(b, nodes[i]);
-    while (b->breaker.counted)
-        set_counted(b, b->breaker.counted, false);
+    while (b->breaker.counted.first)
+        set_counted(b, b->breaker.counted.first, false);
 }
 
 /* ------------------------------------------------------------------ a reign */
@@ -441,12 +439,14 @@ void mf_breaker_check(const struct mf_broker *b)
         MF_CHECK(!node->outage.held || node->doubts.n > 0);
         MF_CHECK(!node->outage.held || node->state != MF_NODE_STATE_FAILED);
     }
-    for (const struct mf_node *node = b->breaker.counted; node; node = node->outage.counted_next)
+    for (const struct mf_node *node = b->breaker.counted.first; node;
+         node = node->outage.links[MF_OUT_COUNTED].next)
         counted--;
-    for (const struct mf_node *node = b->breaker.held; node; node = node->outage.held_next)
+    for (const struct mf_node *node = b->breaker.held.first; node;
+         node = node->outage.links[MF_OUT_HELD].next)
         held--;
     MF_CHECK(counted == 0 && held == 0 && out == b->breaker.n_out);
-    MF_CHECK(!b->breaker.counted || b->breaker.alarm.timer.place);
+    MF_CHECK(!b->breaker.counted.first || b->breaker.alarm.timer.place);
     if (b->reigning && !mf_grace(b))
         MF_CHECK(frozen_by(b, BREAKER) ? b->breaker.n_held > 0
                                        : frozen_by(b, OPERATOR) || !b->breaker.n_held);

@@ -199,14 +199,11 @@ void mf_domains_session_over(struct mf_broker *b, struct mf_node *node)
 
 static struct mf_stranger *named(struct mf_asked *a, struct mf_str name, struct mf_uuid id)
 {
-    struct mf_node *node = mf_node_find(a->b, name);
+    struct mf_node *node = mf_asked_node(a, name);
     struct mf_stranger *stranger = node ? mf_stranger_find(a->b, node, id) : NULL;
     char uuid[MF_UUID_TEXT];
 
-    if (!node)
-        mf_asked_refuse(a, MF_E_UNKNOWN, "there is no node %.*s; `mayfly nodes` shows what there is",
-                        MF_STR_ARG(name));
-    else if (!stranger)
+    if (node && !stranger)
         mf_asked_refuse(a, MF_E_UNKNOWN,
                         "node %.*s has no unknown domain %s; `mayfly domains` shows what there is",
                         MF_STR_ARG(name), mf_uuid_text(id, uuid));

@@ -7,8 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LATELY_MS = 10 * 60 * 1000 };
-
 /* ------------------------------------------------------------------ strangers */
 
 enum { STRANGER_KEY = 16 + MF_NAME_MAX };
@@ -224,7 +222,7 @@ static int on_quarantined(struct mf_broker *b, const struct mf_fold_row *row,
         return -EINVAL;
     b->quarantined += !node->quarantined_until;
     node->quarantined_until =
-        row->time_ms + (mf_ms)(ev->for_ms < LATELY_MS * 12 ? ev->for_ms : LATELY_MS * 12) + 1;
+        row->time_ms + (mf_ms)(ev->for_ms < MF_LATELY_MS * 12 ? ev->for_ms : MF_LATELY_MS * 12) + 1;
     node->quarantines++;
     return 0;
 }
@@ -249,7 +247,7 @@ static int on_delayed(struct mf_broker *b, const struct mf_fold_row *row, const 
 
     if (!node || node->epoch != ev->epoch)
         return node ? mf_fold_bad(text, "node.delayed in an epoch it does not have") : -EINVAL;
-    node->delayed_until = row->time_ms + (mf_ms)(ev->delay_ms < LATELY_MS ? ev->delay_ms : LATELY_MS);
+    node->delayed_until = row->time_ms + (mf_ms)(ev->delay_ms < MF_LATELY_MS ? ev->delay_ms : MF_LATELY_MS);
     return 0;
 }
 
@@ -281,7 +279,7 @@ void mf_fold_count_failure(struct mf_node *node, mf_ms time_ms)
 {
     mf_ms since = time_ms - node->failed_ms;
 
-    node->flaps = node->flaps && since < LATELY_MS ? node->flaps + 1 : 1;
+    node->flaps = node->flaps && since < MF_LATELY_MS ? node->flaps + 1 : 1;
     node->failed_ms = time_ms;
 }
 
@@ -299,7 +297,7 @@ static int on_halted(struct mf_broker *b, const struct mf_fold_row *row, const s
     mf_fold_set_halted(b, image, (char *)reason.ptr);
     image->halts++;
     image->halted_until =
-        row->time_ms + (mf_ms)(ev->retry_ms < LATELY_MS * 12 ? ev->retry_ms : LATELY_MS * 12);
+        row->time_ms + (mf_ms)(ev->retry_ms < MF_LATELY_MS * 12 ? ev->retry_ms : MF_LATELY_MS * 12);
     return 0;
 }
 

@@ -59,7 +59,8 @@ void mf_heal_died(struct mf_broker *b, struct mf_instance *inst, uint64_t cause,
     struct mf_birth birth = mf_blame_birth(inst);
 
     if (how == MF_DEATH_ABSENT && mf_group_of(inst)->policy == MF_POLICY_AT_MOST) {
-        mf_heal_unproven(b, inst, cause ? cause : inst->last_seq, "absent, which is no proof");
+        if (inst->state != MF_INSTANCE_STATE_DESTROYING) /* its proof is asked for already */
+            mf_heal_unproven(b, inst, cause ? cause : inst->last_seq, "absent, which is no proof");
         return;
     }
     if (mf_instance_runs(inst) || inst->state == MF_INSTANCE_STATE_PLACED) {

@@ -90,9 +90,11 @@ static bool acceptable(struct mf_broker *b, const struct mf_peer *peer, struct m
     if (!node)
         return true;
     if (!mf_str_eq(node->machine_id, hello->machine_id)) {
-        mf_str_format(text, sizeof(text),
-                      "node %.*s is known as another machine; give this one a name and a key of its own",
-                      MF_STR_ARG(node->name));
+        mf_str_format(
+            text, sizeof(text),
+            "node %.*s is known as another machine; give this one a name and a key of its own, or say "
+            "`mayfly node forget %.*s` if it took the other's place",
+            MF_STR_ARG(node->name), MF_STR_ARG(node->name));
         refuse(b, peer, node, hello, MF_E_FORBIDDEN, text);
         return false;
     }

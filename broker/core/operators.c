@@ -3,6 +3,7 @@
 #include "operators.h"
 #include "blame.h"
 #include "breaker.h"
+#include "check.h"
 #include "domains.h"
 #include "drain.h"
 #include "fold.h"
@@ -128,13 +129,11 @@ static void drain(struct mf_asked *a, struct mf_node *node)
 
 static void node_request(struct mf_asked *a)
 {
-    struct mf_str name = node_named(a->message);
-    struct mf_node *node = mf_node_find(a->b, name);
+    struct mf_node *node = mf_asked_node(a, node_named(a->message));
 
     if (!node)
-        mf_asked_refuse(a, MF_E_UNKNOWN, "there is no node %.*s; `mayfly nodes` shows what there is",
-                        MF_STR_ARG(name));
-    else if (a->message->kind == MF_MSG_NODE_CORDON)
+        return;
+    if (a->message->kind == MF_MSG_NODE_CORDON)
         cordon(a, node);
     else if (a->message->kind == MF_MSG_NODE_UNCORDON)
         uncordon(a, node);
@@ -227,6 +226,6 @@ void mf_operator_request(struct mf_asked *a)
         monitor_forget(a, a->message->monitor_forget.monitor);
         return;
     default:
-        mf_asked_refuse(a, MF_E_UNSUPPORTED, "this broker cannot do that yet");
+        MF_CHECK(!"every request that changes something is carried out above");
     }
 }

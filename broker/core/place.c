@@ -189,7 +189,7 @@ static struct mf_node *choose(struct mf_broker *b, struct mf_group *group)
 
 bool mf_place_fits(const struct mf_broker *b, const struct mf_slot *slot)
 {
-    if (mf_blame_holds(slot->group->image) || mf_domain_claiming(b, slot))
+    if (slot->group->image->halted || mf_domain_claiming(b, slot)) /* a try is no place to move to */
         return false;
     for (size_t i = 0; i < b->nodes.n; i++)
         if (blocked(b->nodes.items[i], slot->group) == FITS)

@@ -9,7 +9,13 @@
 #include "lives.h"
 #include "map.h"
 
-enum { MF_MONITORS_MAX = 16, MF_SLOTS_MAX = 10000, MF_QUICK_DEATH_MS = 10000, MF_SUBJECT_MAX = 256 };
+enum {
+    MF_MONITORS_MAX = 16,
+    MF_SLOTS_MAX = 10000,
+    MF_QUICK_DEATH_MS = 10000,
+    MF_LATELY_MS = 600000,
+    MF_SUBJECT_MAX = 256
+};
 /* Of one node: the hello that tells of them all must fit a message, however long their names, and its keeper
  * holds no more pidfds. */
 enum { MF_NODE_INSTANCES_MAX = 4096 };
@@ -194,16 +200,26 @@ struct mf_domain { /* nodes that are likely to fail together: those of one rack 
     char value[64];
     uint32_t n_nodes, n_out;
 };
+enum mf_out_list { MF_OUT_COUNTED, MF_OUT_HELD, MF_OUT_LISTS };
+
+struct mf_out_link {
+    struct mf_node *prev, *next;
+};
+
+struct mf_out_ends {
+    struct mf_node *first, *last;
+};
+
 struct mf_outage {      /* one node's part in the breaker's count; not durable (breaker.c) */
     bool counted, held; /* it failed lately; a verdict of failure is held */
     bool told;          /* that it is held */
     mf_ms counted_at;
-    struct mf_node *counted_prev, *counted_next, *held_prev, *held_next;
+    struct mf_out_link links[MF_OUT_LISTS];
     struct mf_domain *domain;
 };
 struct mf_breaker {       /* not durable */
     size_t n_out, n_held; /* out: counted or held */
-    struct mf_node *counted, *counted_last, *held, *held_last;
+    struct mf_out_ends counted, held;
     struct mf_map *domains;
     struct mf_alarm alarm; /* when the first counted node may count no more */
     bool look;             /* something that was held may be let go */

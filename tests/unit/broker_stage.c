@@ -520,15 +520,20 @@ void stage_answer_all(struct stage *s)
     stage_forget_sent(s);
 }
 
-void stage_death(struct stage *s, int node, struct mf_uuid id)
+void stage_death_as(struct stage *s, int node, struct mf_uuid id, enum mf_death how, const char *text)
 {
     stage_worker(s, node,
                  (struct mf_message){.kind = MF_MSG_FACT_DEATH,
                                      .fact_death = {.report_id = ++s->next_report,
                                                     .epoch = s->epoch[node],
                                                     .id = id,
-                                                    .how = MF_DEATH_EXITED,
-                                                    .text = mf_str("killed by signal 9")}});
+                                                    .how = how,
+                                                    .text = mf_str(text)}});
+}
+
+void stage_death(struct stage *s, int node, struct mf_uuid id)
+{
+    stage_death_as(s, node, id, MF_DEATH_EXITED, "killed by signal 9");
 }
 
 /* ------------------------------------------------------------------ what is */

@@ -92,7 +92,8 @@ void stage_forget_sent(struct stage *s);
 void stage_answer(struct stage *s, int node, const struct mf_message *order, const char *code);
 void stage_answer_all(
     struct stage *s); /* every order that is in `sent`, with ok; then again what that brings, to the end */
-void stage_death(struct stage *s, int node, struct mf_uuid id);
+void stage_death(struct stage *s, int node, struct mf_uuid id); /* of a signal */
+void stage_death_as(struct stage *s, int node, struct mf_uuid id, enum mf_death how, const char *text);
 int stage_node_of(const struct stage *s, uint64_t handle); /* -1 if no node's present connection */
 
 /* What is: */

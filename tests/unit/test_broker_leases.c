@@ -290,12 +290,7 @@ static void test_a_fenced_death_blames_nobody(void **state)
     int at = open_leased(&s, 1);
 
     for (int i = 0; i < 3; i++) {
-        stage_worker(&s, at,
-                     (struct mf_message){.kind = MF_MSG_FACT_DEATH,
-                                         .fact_death = {.report_id = ++s.next_report,
-                                                        .epoch = s.epoch[at],
-                                                        .id = stage_current(&s, "db", 0)->id,
-                                                        .how = MF_DEATH_FENCED}});
+        stage_death_as(&s, at, stage_current(&s, "db", 0)->id, MF_DEATH_FENCED, "");
         assert_int_equal(current_state(&s), MF_INSTANCE_STATE_PLACED);
         stage_answer_all(&s);
     }
@@ -325,6 +320,24 @@ static void test_a_list_is_no_proof(void **state)
     stage_hello(&s, at, NULL, 0);
     assert_int_equal(state_of(&s, id), MF_INSTANCE_STATE_DESTROYING);
     assert_int_equal(current_state(&s), MF_INSTANCE_STATE_PENDING);
+    stage_close(&s);
+}
+
+static void test_absent_said_twice_is_one_destroy(void **state)
+{
+    struct stage s;
+    int at = open_leased(&s, 2);
+    struct mf_uuid id = stage_current(&s, "db", 0)->id;
+
+    stage_death_as(&s, at, id, MF_DEATH_ABSENT, "");
+    assert_int_equal(state_of(&s, id), MF_INSTANCE_STATE_DESTROYING);
+    size_t rows = s.n_rows;
+    stage_death_as(&s, at, id, MF_DEATH_ABSENT, "");
+    assert_int_equal(s.n_rows, rows);
+    assert_int_equal(stage_count_sent(&s, MF_MSG_ORDER_DESTROY), 1);
+    stage_answer_all(&s);
+    assert_int_equal(state_of(&s, id), MF_INSTANCE_STATE_GONE);
+    assert_int_equal(current_state(&s), MF_INSTANCE_STATE_RUNNING);
     stage_close(&s);
 }
 
@@ -653,6 +666,7 @@ int main(void)
         cmocka_unit_test(test_a_proof_frees_at_once),
         cmocka_unit_test(test_a_fenced_death_blames_nobody),
         cmocka_unit_test(test_a_list_is_no_proof),
+        cmocka_unit_test(test_absent_said_twice_is_one_destroy),
         cmocka_unit_test(test_a_reboot_is_a_proof),
         cmocka_unit_test(test_a_failed_birth_is_no_proof),
         cmocka_unit_test(test_a_keeper_that_cannot_fence_is_not_freed_by_time),

@@ -13,22 +13,32 @@
 
 struct work {
     struct mf_job job;
-    sem_t *wait;
+    sem_t *begun, *wait; /* of one that hangs */
     unsigned n;
 };
 
 static void run(struct mf_job *job)
 {
     struct work *work = (struct work *)job;
-    if (work->wait)
+    if (work->wait) {
+        sem_post(work->begun);
         sem_wait(work->wait);
+    }
     work->n++;
 }
 
-static struct work *work_new(sem_t *wait, unsigned n)
+static struct work *work_new(unsigned n)
 {
     struct work *work = calloc(1, sizeof *work);
-    *work = (struct work){.job.run = run, .wait = wait, .n = n};
+    *work = (struct work){.job.run = run, .n = n};
+    return work;
+}
+
+static struct work *work_hanging(sem_t *begun, sem_t *wait, unsigned n)
+{
+    struct work *work = work_new(n);
+    work->begun = begun;
+    work->wait = wait;
     return work;
 }
 
@@ -53,24 +63,28 @@ static const unsigned threads[MF_LANE_COUNT] = {
 
 static void lanes(void **state)
 {
-    sem_t hang;
+    sem_t begun, hang;
+    sem_init(&begun, 0, 0);
     sem_init(&hang, 0, 0);
     struct mf_pool *pool = mf_pool_new(threads);
     assert_non_null(pool);
-    mf_pool_post(pool, MF_LANE_CREATE, &work_new(&hang, 10)->job);
-    mf_pool_post(pool, MF_LANE_CREATE, &work_new(&hang, 20)->job);
-    mf_pool_post(pool, MF_LANE_CREATE, &work_new(NULL, 30)->job); /* waits for a thread */
-    mf_pool_post(pool, MF_LANE_LIST, &work_new(NULL, 40)->job);
+    mf_pool_post(pool, MF_LANE_CREATE, &work_hanging(&begun, &hang, 10)->job);
+    mf_pool_post(pool, MF_LANE_CREATE, &work_hanging(&begun, &hang, 20)->job);
+    mf_pool_post(pool, MF_LANE_CREATE, &work_new(30)->job); /* waits for a thread */
+    mf_pool_post(pool, MF_LANE_LIST, &work_new(40)->job);
     assert_int_equal(take(pool), 41);
-    mf_pool_push(pool, &work_new(NULL, 50)->job);
+    mf_pool_push(pool, &work_new(50)->job);
     assert_int_equal(take(pool), 50);
     assert_null(mf_pool_take(pool));
+    sem_wait(&begun);
+    sem_wait(&begun);
     assert_false(mf_pool_stop(pool, 20)); /* two hang */
     sem_post(&hang);
     sem_post(&hang);
     assert_true(mf_pool_stop(pool, 10000));
     mf_pool_free(&pool, drop); /* the finished and the never begun */
     assert_null(pool);
+    sem_destroy(&begun);
     sem_destroy(&hang);
 }
 
@@ -79,7 +93,7 @@ static void many(void **state)
     struct mf_pool *pool = mf_pool_new(threads);
     unsigned sum = 0;
     for (unsigned i = 0; i < 1000; i++)
-        mf_pool_post(pool, i % MF_LANE_COUNT, &work_new(NULL, 0)->job);
+        mf_pool_post(pool, i % MF_LANE_COUNT, &work_new(0)->job);
     for (unsigned i = 0; i < 1000; i++)
         sum += take(pool);
     assert_int_equal(sum, 1000);
