@@ -137,6 +137,24 @@ static void only_what_it_can_kill_alone(void **state)
     assert_true(lives(stand_in));
 }
 
+/* An agent that knows no pid of what it found, or a wrong one. */
+static void what_it_cannot_hold_is_ended(void **state)
+{
+    struct world *w = *state;
+    int64_t began;
+    begin_session(w);
+    pid_t guest = spawn_stranger(w, 1, "a-guest"), bystander = spawn_stranger(w, 2, "a-guest");
+    clear(w, 1, LONG_MS, &began);
+    assert_false(hold(w, 1, bystander));
+    wait_until_dead(guest);
+    assert_true(lives(bystander));
+    tell(w, (struct mf_keeper_packet){.kind = MF_KEEPER_UNWATCH, .id = guest_id(1)}); /* proven gone */
+    settle(w);
+    guest = spawn_stranger(w, 1, "a-guest");
+    settle(w);
+    assert_true(lives(guest));
+}
+
 /* ------------------------------------------------------------------ the end of a lease */
 
 static void agent_hung(void **state)
@@ -332,11 +350,8 @@ static void a_keeper_that_ends_in_order(void **state)
 }
 
 /* What the keeper before it left running under a lease has nobody else to end it. */
-static void a_keeper_that_gives_up(void **state)
+static void expect_ended_by(struct world *w, const char *const args[], int exit_code)
 {
-    struct world *w = *state;
-    const char *args[] = {"mayfly-keeper", "--boot-id", "a-boot", "--pid-file", w->pid_path, "--agent",
-                          "/bin/sh",       "--",        "-c",     "exit 2",     NULL};
     int64_t began;
     begin_session(w);
     pid_t guest = spawn_stranger(w, 1, "a-guest"), bystander = spawn_stranger(w, 2, "a-guest");
@@ -346,9 +361,33 @@ static void a_keeper_that_gives_up(void **state)
     assert_int_equal(exit_of(w->keeper), -1);
     w->keeper = 0;
     expect_agent_ended(w);
-    assert_int_equal(exit_of(start_keeper(args)), 2);
+    assert_int_equal(exit_of(start_keeper(args)), exit_code);
     wait_until_dead(guest);
     assert_true(lives(bystander));
+}
+
+static void a_keeper_that_gives_up(void **state)
+{
+    struct world *w = *state;
+    const char *args[] = {"mayfly-keeper", "--boot-id", "a-boot", "--pid-file", w->pid_path, "--agent",
+                          "/bin/sh",       "--",        "-c",     "exit 2",     NULL};
+    expect_ended_by(w, args, 2);
+}
+
+static void a_keeper_that_cannot_start(void **state)
+{
+    struct world *w = *state;
+    char address[32];
+    struct sockaddr_in taken = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof taken;
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&taken, size), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&taken, &size), 0);
+    snprintf(address, sizeof address, "127.0.0.1:%u", ntohs(taken.sin_port));
+    const char *args[] = {"mayfly-keeper", "--boot-id", "a-boot",  "--pid-file", w->pid_path,
+                          "--probe-bind",  address,     "--agent", "/bin/sh",    NULL};
+    expect_ended_by(w, args, 1);
+    close(fd);
 }
 
 /* ------------------------------------------------------------------ the watchdog */
@@ -496,6 +535,7 @@ static int run(void)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
         TEST(intents_and_grants),
         TEST(only_what_it_can_kill_alone),
+        TEST(what_it_cannot_hold_is_ended),
         TEST(agent_hung),
         TEST(agent_dead),
         TEST(grants_lost),
@@ -508,6 +548,7 @@ static int run(void)
         TEST(a_new_keeper_that_knows_of_no_lease),
         TEST(a_keeper_that_ends_in_order),
         TEST(a_keeper_that_gives_up),
+        TEST(a_keeper_that_cannot_start),
         TEST(watchdog),
         TEST(relays),
         TEST(relays_are_bounded),

@@ -92,7 +92,7 @@ struct mf_guest *mf_guest_obtain(struct mf_driver *self,
 void mf_guest_forget(struct mf_driver *self,
                      struct mf_uuid id); /* if nobody is busy with it; under the lock */
 pid_t mf_guest_find_pid(struct mf_driver *self, struct mf_uuid id,
-                        const char *domain_name); /* verified; 0 if there is none */
+                        const char *domain_name); /* verified; 0 if there is none, or a negative errno */
 int mf_crumb_leave(struct mf_driver *self, struct mf_uuid id, const char *disk,
                    char error[512]); /* before the disk is made */
 bool mf_crumb_there(struct mf_driver *self, struct mf_uuid id);

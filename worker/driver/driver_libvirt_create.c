@@ -72,7 +72,11 @@ static int already(struct mf_driver *self, virConnectPtr conn, struct mf_uuid id
         error[0] = 0;
         /* A crumb without a domain: an earlier life's process may be there that libvirt knows nothing of. */
         pid_t lost = self->local && mf_crumb_there(self, id) ? mf_process_find_guest(id) : 0;
-        return lost ? mf_process_kill_guest(lost, id, KILL_LIMIT_MS) : 0;
+        r = lost > 0 ? mf_process_kill_guest(lost, id, KILL_LIMIT_MS) : lost;
+        if (r < 0)
+            mf_str_format(error, 512, "whether an earlier process of it is here is not known: %s",
+                          strerror(-r));
+        return r;
     }
     if (r < 0)
         return r;
@@ -128,6 +132,11 @@ static int make_disk(struct mf_driver *self, const struct mf_driver_spec *spec, 
 /* Paused it is; whether it may run is not ours to say. */
 static int resume(const struct mf_driver_spec *spec, virDomainPtr domain, pid_t pid, char error[512])
 {
+    if (pid < 0) {
+        mf_str_format(error, 512, "its process cannot be seen, so its keeper could not end it: %s",
+                      strerror(-pid));
+        return pid;
+    }
     if (!spec->hold(spec->hold_arg, spec->id, pid)) {
         mf_str_format(error, 512, "its keeper does not let it run: the lease is over");
         return -ECANCELED;
@@ -210,6 +219,8 @@ int mf_libvirt_create(struct mf_driver *self, const struct mf_driver_spec *spec,
         virConnectClose(conn);
     if (r == 0 && spec->console && self->console)
         mf_console_add(self->console, spec->id, spec->console);
+    if (pid < 0)
+        pid = 0; /* libvirt tells of its end */
     end(self, spec->id, r, pid);
     if (r == 0)
         *ret_pid = pid;

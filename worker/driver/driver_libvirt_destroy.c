@@ -64,7 +64,7 @@ static void ask_nicely(struct mf_driver *self, virDomainPtr domain, struct mf_uu
     if (virDomainShutdownFlags(domain, VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN) < 0 &&
         virDomainShutdown(domain) < 0)
         return;
-    int fd = pid ? mf_process_open_guest(pid, id) : -1;
+    int fd = pid > 0 ? mf_process_open_guest(pid, id) : -1;
     if (fd >= 0) {
         (void)mf_process_wait(fd, (mf_ms)grace_ms);
         close(fd);
@@ -117,8 +117,12 @@ static int round_(struct mf_driver *self, virConnectPtr conn, struct mf_uuid id,
     r = 0;
     if (!pid && self->local && !domain)
         pid = mf_process_find_guest(id);
-    if (pid)
+    if (pid > 0)
         r = kill_process(pid, id, error);
+    else if (pid < 0) {
+        r = pid;
+        mf_str_format(error, 512, "whether the guest's process runs cannot be seen: %s", strerror(-r));
+    }
     if (domain) {
         if (r == 0)
             r = end_domain(domain, error);

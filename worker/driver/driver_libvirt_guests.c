@@ -62,7 +62,7 @@ pid_t mf_guest_find_pid(struct mf_driver *self, struct mf_uuid id, const char *d
     else
         mf_str_format(path, sizeof path, "/run/libvirt/qemu/%s.pid", domain_name);
     pid_t pid = read_pid_file(path);
-    if (pid > 0 && mf_process_is_guest(pid, id))
+    if (pid > 0 && mf_process_is_guest(pid, id) > 0)
         return pid;
     return mf_process_find_guest(id);
 }

@@ -36,9 +36,9 @@ static pid_t living_pid(struct mf_driver *self, struct mf_uuid id, virDomainPtr 
     pid_t pid = guest ? guest->pid : 0;
     pthread_mutex_unlock(&self->lock);
     if (pid)
-        return mf_process_is_guest(pid, id) ? pid : 0;
+        return mf_process_is_guest(pid, id) ? pid : 0; /* also if that cannot be seen */
     pid = mf_guest_find_pid(self, id, virDomainGetName(domain));
-    if (pid && ours) {
+    if (pid > 0 && ours) {
         pthread_mutex_lock(&self->lock);
         guest = mf_guest_obtain(self, id);
         if (!guest->creating && !guest->destroying)
@@ -134,8 +134,12 @@ int mf_libvirt_list(struct mf_driver *self, struct mf_driver_guest **ret_guests,
     pthread_mutex_lock(&self->lock);
     self->foreign = listing.foreign;
     pthread_mutex_unlock(&self->lock);
-    if (self->local)
-        mf_process_each_guest(visit_process, &listing);
+    r = self->local ? mf_process_each_guest(visit_process, &listing) : 0;
+    if (r < 0) {
+        mf_str_format(error, 512, "cannot look at all processes: %s", strerror(-r));
+        free(listing.guests);
+        return r;
+    }
     *ret_guests = listing.guests;
     *ret_n = listing.n;
     return 0;

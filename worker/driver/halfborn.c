@@ -38,10 +38,11 @@ static bool id_of(const char *name, struct mf_uuid *ret_id)
 
 static bool process_ended(struct mf_uuid id)
 {
-    for (pid_t pid; (pid = mf_process_find_guest(id));)
+    pid_t pid;
+    while ((pid = mf_process_find_guest(id)) > 0)
         if (mf_process_kill_guest(pid, id, KILL_LIMIT_MS) < 0)
             return false;
-    return true;
+    return pid == 0;
 }
 
 size_t mf_halfborn_clear(const char *root)

@@ -121,68 +121,80 @@ int mf_process_run(const char *const argv[], mf_ms limit_ms, int *ret_status, ch
 
 /* ---- guests' processes */
 
-/* The command line of a process, ended by two zeros; 0 if it has none (gone, a zombie or a kernel thread). */
-static size_t read_command_line(pid_t pid, char *buffer)
+/* The command line of a process, ended by two zeros; 0 if it has none (gone, a zombie or a kernel thread), or
+ * a negative errno: what cannot be read may be anything. */
+static ssize_t read_command_line(pid_t pid, char *buffer)
 {
     char path[64];
+    ssize_t n, len = 0;
     snprintf(path, sizeof path, "/proc/%d/cmdline", (int)pid);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
-        return 0;
-    size_t len = 0;
-    for (ssize_t n; len < COMMAND_LINE_MAX && (n = read(fd, buffer + len, COMMAND_LINE_MAX - len)) > 0;)
-        len += (size_t)n;
+        return errno == ENOENT || errno == ESRCH ? 0 : -errno;
+    while ((n = read(fd, buffer + len, (size_t)(COMMAND_LINE_MAX - len))) > 0)
+        len += n;
+    int r = n < 0 && errno != ESRCH ? -errno : 0;
     close(fd);
     buffer[len] = buffer[len + 1] = 0;
-    return len;
+    return r < 0 ? r : len;
 }
 
-static bool guest_of(const char *line, size_t len, struct mf_uuid *ret_id)
+static bool guest_of(const char *line, ssize_t len, struct mf_uuid *ret_id)
 {
-    for (size_t at = 0; at < len; at += strlen(line + at) + 1) {
+    for (ssize_t at = 0; at < len; at += (ssize_t)strlen(line + at) + 1) {
         if (strcmp(line + at, "-uuid") != 0)
             continue;
         const char *word = line + at + sizeof "-uuid";
-        return at + sizeof "-uuid" < len && mf_uuid_parse(word, strlen(word), ret_id);
+        return at + (ssize_t)sizeof "-uuid" < len && mf_uuid_parse(word, strlen(word), ret_id);
     }
     return false;
 }
 
-bool mf_process_is_guest(pid_t pid, struct mf_uuid id)
+int mf_process_is_guest(pid_t pid, struct mf_uuid id)
 {
     char *line = malloc(COMMAND_LINE_MAX + 2);
     MF_CHECK(line);
     struct mf_uuid found;
-    size_t len = read_command_line(pid, line);
-    bool is = guest_of(line, len, &found) && mf_uuid_eq(found, id);
+    ssize_t len = read_command_line(pid, line);
+    int is = len < 0 ? (int)len : guest_of(line, len, &found) && mf_uuid_eq(found, id);
     free(line);
     return is;
 }
 
-void mf_process_each_guest(void (*visit)(void *arg, pid_t pid, struct mf_uuid id, const char *command_line),
-                           void *arg)
+/* As a text with blanks for zeros. */
+static void blank(char *line, ssize_t len)
+{
+    for (ssize_t i = 0; i + 1 < len; i++)
+        if (!line[i])
+            line[i] = ' ';
+}
+
+int mf_process_each_guest(void (*visit)(void *arg, pid_t pid, struct mf_uuid id, const char *command_line),
+                          void *arg)
 {
     DIR *dir = opendir("/proc");
     if (!dir)
-        return;
+        return -errno;
     char *line = malloc(COMMAND_LINE_MAX + 2);
     MF_CHECK(line);
-    for (struct dirent *entry; (entry = readdir(dir));) {
+    int r = 0;
+    for (struct dirent *entry; errno = 0, (entry = readdir(dir));) {
         char *end;
         long pid = strtol(entry->d_name, &end, 10);
         struct mf_uuid id;
         if (*end || pid <= 0)
             continue;
-        size_t len = read_command_line((pid_t)pid, line);
+        ssize_t len = read_command_line((pid_t)pid, line);
+        r = len < 0 ? (int)len : r;
         if (!guest_of(line, len, &id))
             continue;
-        for (size_t i = 0; i + 1 < len; i++)
-            if (!line[i])
-                line[i] = ' ';
+        blank(line, len);
         visit(arg, (pid_t)pid, id, line);
     }
+    r = errno ? -errno : r;
     free(line);
     closedir(dir);
+    return r;
 }
 
 struct finding {
@@ -200,8 +212,8 @@ static void visit_find(void *arg, pid_t pid, struct mf_uuid id, const char *comm
 pid_t mf_process_find_guest(struct mf_uuid id)
 {
     struct finding finding = {.id = id};
-    mf_process_each_guest(visit_find, &finding);
-    return finding.pid;
+    int r = mf_process_each_guest(visit_find, &finding);
+    return finding.pid ? finding.pid : r;
 }
 
 int mf_process_open_guest(pid_t pid, struct mf_uuid id)
@@ -209,10 +221,11 @@ int mf_process_open_guest(pid_t pid, struct mf_uuid id)
     int fd = pidfd_open_(pid);
     if (fd < 0)
         return fd;
-    if (mf_process_is_guest(pid, id)) /* checked after opening: what we hold is what we checked */
+    int is = mf_process_is_guest(pid, id); /* checked after opening: what we hold is what we checked */
+    if (is > 0)
         return fd;
     close(fd);
-    return -ESRCH;
+    return is < 0 ? is : -ESRCH;
 }
 
 int mf_process_kill_guest(pid_t pid, struct mf_uuid id, mf_ms limit_ms)

@@ -12,15 +12,18 @@
  * killed) or another errno. What it said on stderr is cut into `said`, its newlines made blanks. */
 int mf_process_run(const char *const argv[], mf_ms limit_ms, int *ret_status, char *said, size_t said_size);
 
-/* Is this the running (not merely unreaped) process of that guest? */
-bool mf_process_is_guest(pid_t pid, struct mf_uuid id);
-/* Look at every process of this machine; 0 if none is the guest's. */
+/* Is this the running (not merely unreaped) process of that guest? 1, 0, or a negative errno if that cannot be
+ * seen: no proof of either. */
+int mf_process_is_guest(pid_t pid, struct mf_uuid id);
+/* Look at every process of this machine; 0 if none is the guest's, or a negative errno if not all could be
+ * seen and none of those that could is. */
 pid_t mf_process_find_guest(struct mf_uuid id);
-/* Visit every process that has a "-uuid"; `command_line` is its command line with blanks for zeros. */
-void mf_process_each_guest(void (*visit)(void *arg, pid_t pid, struct mf_uuid id, const char *command_line),
-                           void *arg);
+/* Visit every process that has a "-uuid"; `command_line` is its command line with blanks for zeros. 0, or a
+ * negative errno if not all could be seen (those that can are visited all the same). */
+int mf_process_each_guest(void (*visit)(void *arg, pid_t pid, struct mf_uuid id, const char *command_line),
+                          void *arg);
 
-/* A pidfd of the guest's process, or -ESRCH if that is gone. */
+/* A pidfd of the guest's process, -ESRCH if that is gone, or another errno. */
 int mf_process_open_guest(pid_t pid, struct mf_uuid id);
 /* Wait until the process of a pidfd has ended; false at the limit. */
 bool mf_process_wait(int pidfd, mf_ms limit_ms);

@@ -157,10 +157,12 @@ static struct mf_keeper_guest *take(struct mf_keeper *self, struct mf_uuid id, p
     return guest;
 }
 
-/* Only what we can kill alone may run under a lease. */
-static bool may_run(struct mf_keeper *self, struct mf_keeper_guest *guest)
+/* Only what we can kill alone may run under a lease; what we cannot hold is looked for, and ended. */
+static bool may_run(struct mf_keeper *self, struct mf_uuid id, struct mf_keeper_guest *guest)
 {
-    if (!guest || guest->dead || guest->pidfd < 0 || has_ended(guest->pidfd))
+    if (!guest || (!guest->dead && guest->pidfd < 0))
+        mf_lease_refuse(&self->lease, self->now, id);
+    if (!guest || guest->pidfd < 0 || has_ended(guest->pidfd))
         return false;
     guest->at_most = true;
     mf_keeper_lease_note(self, (unsigned)(guest - self->guests), guest->id);
@@ -220,18 +222,17 @@ void mf_keeper_watch(struct mf_keeper *self, struct mf_uuid id, pid_t pid, bool 
     if (!at_most && mf_lease_state(&self->lease, id) == MF_LEASE_FREE)
         return; /* a death that is not seen yet is told again anyway */
     struct mf_keeper_packet answer = {
-        .kind = MF_KEEPER_WATCHED, .flags = may_run(self, guest) ? MF_KEEPER_HELD : 0, .id = id};
+        .kind = MF_KEEPER_WATCHED, .flags = may_run(self, id, guest) ? MF_KEEPER_HELD : 0, .id = id};
     mf_keeper_agent_send(self, &answer);
 }
 
 void mf_keeper_unwatch(struct mf_keeper *self, struct mf_uuid id)
 {
     struct mf_keeper_guest *guest = find(self, id);
-    if (!guest)
-        return;
-    if (!guest->dead)
+    if (!guest || !guest->dead)
         mf_lease_gone(&self->lease, self->now, id);
-    leave_place(self, guest);
+    if (guest)
+        leave_place(self, guest);
 }
 
 void mf_keeper_guest_readable(struct mf_keeper *self, uint32_t index)

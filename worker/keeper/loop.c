@@ -72,6 +72,23 @@ static void raise_limits(void)
     setrlimit(RLIMIT_NOFILE, &files);
 }
 
+/* What a keeper before us left running under a lease must not outlive that one: from here on it is ours. */
+static int open_leases(struct mf_keeper *self, char error[512])
+{
+    int r = mf_keeper_pid_file(self->options.pid_file, error);
+    if (r == 0)
+        r = mf_keeper_scan_open(self, error);
+    return r < 0 ? r : mf_keeper_leases_open(self, error);
+}
+
+static void end_leases(struct mf_keeper *self)
+{
+    mf_lease_end(&self->lease, self->now);
+    mf_keeper_lease_run(self);
+    if (self->lease.n_fenced > 0)
+        mf_keeper_scan(self); /* what the agent may have made with its last breath */
+}
+
 static int open_all(struct mf_keeper *self, char error[512])
 {
     self->epoll = epoll_create1(EPOLL_CLOEXEC);
@@ -82,14 +99,15 @@ static int open_all(struct mf_keeper *self, char error[512])
         snprintf(error, 512, "start: %s", strerror(-r));
         return r;
     }
-    r = mf_keeper_pid_file(self->options.pid_file, error);
+    r = open_leases(self, error);
+    if (r < 0)
+        return r;
+    r = mf_keeper_pulses_open(self, error);
     if (r == 0)
-        r = mf_keeper_pulses_open(self, error);
-    if (r == 0)
-        r = mf_keeper_leases_open(self, error);
-    if (r == 0)
-        r = mf_keeper_scan_open(self, error);
-    return r < 0 ? r : mf_keeper_probe_open(self, error);
+        r = mf_keeper_probe_open(self, error);
+    if (r < 0)
+        end_leases(self); /* nobody would end them later */
+    return r;
 }
 
 static void reap(struct mf_keeper *self)
@@ -184,9 +202,7 @@ static void run(struct mf_keeper *self)
         for (int i = 0; i < n; i++)
             dispatch(self, events[i].data.u64);
     }
-    mf_keeper_lease_run(self);
-    if (self->lease.n_fenced > 0)
-        mf_keeper_scan(self); /* what the agent may have made with its last breath */
+    end_leases(self);
     mf_keeper_watchdog(self);
 }
 
@@ -199,6 +215,7 @@ int mf_keeper_run(const struct mf_keeper_options *options)
     self->watchdog_at = self->lease_at = INT64_MAX;
     char error[512];
     mf_str_format(self->node, sizeof self->node, "%s", options->node);
+    mf_pulse_boot(mf_str(options->boot_id), self->boot);
     self->started_ms = mf_keeper_wall();
     self->now = self->agent_at = mf_keeper_now();
     raise_limits();

@@ -20,7 +20,6 @@ int mf_keeper_pulses_open(struct mf_keeper *self, char error[512])
         return -errno;
     }
     self->counter = (uint64_t)self->started_ms; /* rises over restarts too */
-    mf_pulse_boot(mf_str(self->options.boot_id), self->boot);
     return mf_keeper_poll(self, self->timer, MF_KEEPER_TIMER, 0);
 }
 

@@ -193,6 +193,15 @@ bool mf_lease_hold(struct mf_lease *self, mf_ms now, struct mf_uuid id)
     return true;
 }
 
+void mf_lease_refuse(struct mf_lease *self, mf_ms now, struct mf_uuid id)
+{
+    struct mf_lease_entry *entry = find(self, id);
+    if (!entry && !(entry = add(self, id)))
+        return;
+    entry->unseen = false;
+    fence(self, now, entry, true);
+}
+
 void mf_lease_gone(struct mf_lease *self, mf_ms now, struct mf_uuid id)
 {
     struct mf_lease_entry *entry = find(self, id);

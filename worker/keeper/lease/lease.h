@@ -11,9 +11,9 @@
  *   intent()      WAITING   an at-most create is ordered, and must not begin before a lease that was asked
  *                           for after this moment
  *   granted()     CLEARED   action CLEARED says so once: the create begins; a process may appear, paused
- *   hold()        HELD      its process is held by pidfd; true: the lease is valid and the guest may be
- * resumed the lease's   FENCED    action FENCE for each held one, to be killed by pidfd; action SCAN, now and
- * again end                     as long as such entries exist: kill each process that carries an id for which
+ *   hold()        HELD      its process is held by pidfd; true: the lease is valid, the guest may be resumed
+ *   lease's end   FENCED    action FENCE for each held one, to be killed by pidfd; action SCAN, now and again
+ *                           as long as such entries exist: kill each process that carries an id for which
  *                           fences() is true. Nothing leads back: a later lease is for other creates
  *   intent_over() / gone()  forgotten: the create came to its end / the process is proven gone
  *
@@ -92,6 +92,8 @@ bool mf_lease_intent(struct mf_lease *self, mf_ms now, struct mf_uuid id);
 void mf_lease_intent_over(struct mf_lease *self, mf_ms now, struct mf_uuid id);
 /* May it be resumed, or go on running? False: fenced, kill it. */
 bool mf_lease_hold(struct mf_lease *self, mf_ms now, struct mf_uuid id);
+/* It was found or made, and its process cannot be held: fenced, and looked for until it is gone. */
+void mf_lease_refuse(struct mf_lease *self, mf_ms now, struct mf_uuid id);
 void mf_lease_gone(struct mf_lease *self, mf_ms now, struct mf_uuid id);
 
 /* The agent died: what waited waits no more; what it had begun to create is fenced, for nobody may resume it.
