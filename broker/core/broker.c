@@ -81,6 +81,7 @@ struct mf_broker *mf_broker_new(const struct mf_broker_config *config)
     b->instances = mf_map_new();
     b->requests = mf_map_new();
     b->strangers = mf_map_new();
+    b->claims = mf_map_new();
     b->room = 1;
     b->oldest = 0;
     b->place.kind = MF_ALARM_PLACE;

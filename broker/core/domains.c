@@ -32,8 +32,6 @@ static size_t see(struct mf_broker *b, struct mf_node *node, const struct mf_rec
     struct mf_stranger *stranger = mf_stranger_find(b, node, guest->id);
     size_t rows = 0;
 
-    if (!stranger && guest->state == MF_GUEST_STATE_DESTROYING)
-        return 0; /* on its way out already */
     if (!stranger || is_news(stranger, guest)) {
         mf_row_domain_unknown(b, node, cause, guest);
         stranger = mf_stranger_find(b, node, guest->id);
@@ -45,26 +43,43 @@ static size_t see(struct mf_broker *b, struct mf_node *node, const struct mf_rec
 
 static void purge_again(struct mf_broker *b, struct mf_stranger *stranger, uint64_t cause);
 
-static size_t settle(struct mf_broker *b, struct mf_node *node, bool hello, uint64_t cause)
+/* As of instances: no list proves that no process runs. What claims an at-most slot and is not listed any
+ * more is ordered destroyed: that finds nothing, and is the proof, or ends what must not be there. */
+static bool needs_proof(const struct mf_broker *b, const struct mf_stranger *stranger)
+{
+    const struct mf_group *group =
+        mf_stranger_claims(stranger) ? mf_group_active(b, mf_str(stranger->group)) : NULL;
+
+    return group && group->policy == MF_POLICY_AT_MOST;
+}
+
+/* What the node is destroying already was ordered by a history that is not ours: ours asks for the proof. */
+static bool must_be_ordered(const struct mf_stranger *stranger, enum mf_list_of list)
+{
+    return stranger->order_id ? list != MF_LIST_LATER
+                              : !stranger->listed || stranger->state == MF_GUEST_STATE_DESTROYING;
+}
+
+static size_t settle(struct mf_broker *b, struct mf_node *node, enum mf_list_of list, uint64_t cause)
 {
     struct mf_stranger *next;
     size_t rows = 0;
 
     for (struct mf_stranger *stranger = node->strangers; stranger; stranger = next) {
         next = stranger->next;
-        if (!stranger->listed) {
+        if (!stranger->listed && (list == MF_LIST_AFTER_BOOT || !needs_proof(b, stranger)))
             mf_row_domain_gone(b, stranger, cause);
-            rows++;
-        } else if (hello && stranger->order_id) {
+        else if (must_be_ordered(stranger, list))
             purge_again(b, stranger, cause);
-            rows++;
-        }
+        else
+            continue;
+        rows++;
     }
     return rows;
 }
 
-size_t mf_domains_match(struct mf_broker *b, struct mf_node *node, struct mf_guests guests, bool hello,
-                        uint64_t cause)
+size_t mf_domains_match(struct mf_broker *b, struct mf_node *node, struct mf_guests guests,
+                        enum mf_list_of list, uint64_t cause)
 {
     struct mf_stranger *known;
     size_t rows = 0;
@@ -76,7 +91,7 @@ size_t mf_domains_match(struct mf_broker *b, struct mf_node *node, struct mf_gue
             rows += see(b, node, &guests.items[i], cause);
         else if ((known = mf_stranger_find(b, node, guests.items[i].id)))
             known->listed = true; /* its name is lost; it is not */
-    rows += settle(b, node, hello, cause);
+    rows += settle(b, node, list, cause);
     if (node->strangers)
         mf_heap_set(&b->alarms, &node->look.timer, b->now + LOOK_EVERY_MS);
     else
@@ -87,13 +102,12 @@ size_t mf_domains_match(struct mf_broker *b, struct mf_node *node, struct mf_gue
 /* What was on a node that failed is replaced like all that was, unless two must never run at once. */
 static bool keeps(const struct mf_stranger *stranger, const struct mf_slot *slot)
 {
-    return stranger->slot == slot->index && mf_str_is(slot->group->name, stranger->group) &&
-           (stranger->node->state != MF_NODE_STATE_FAILED || slot->group->policy == MF_POLICY_AT_MOST);
+    return stranger->node->state != MF_NODE_STATE_FAILED || slot->group->policy == MF_POLICY_AT_MOST;
 }
 
 const struct mf_stranger *mf_domain_claiming(const struct mf_broker *b, const struct mf_slot *slot)
 {
-    const struct mf_stranger *stranger = b->claims;
+    const struct mf_stranger *stranger = mf_claims_of(b, slot->group->name, slot->index);
 
     while (stranger && !keeps(stranger, slot))
         stranger = stranger->next_claim;

@@ -9,10 +9,10 @@
 
 bool mf_domain_is_strange(const struct mf_broker *b, const struct mf_node *node,
                           const struct mf_rec_guest *guest);
-/* What a node says it has, against what is known of it. `hello`: it has a new epoch. Returns how many rows
- * that took. */
-size_t mf_domains_match(struct mf_broker *b, struct mf_node *node, struct mf_guests guests, bool hello,
-                        uint64_t cause);
+enum mf_list_of { MF_LIST_LATER, MF_LIST_HELLO, MF_LIST_AFTER_BOOT }; /* of the same epoch, of a new one */
+/* What a node says it has, against what is known of it. Returns how many rows that took. */
+size_t mf_domains_match(struct mf_broker *b, struct mf_node *node, struct mf_guests guests,
+                        enum mf_list_of list, uint64_t cause);
 void mf_domains_list(struct mf_broker *b, uint64_t peer, struct mf_str request_id);
 const struct mf_stranger *mf_domain_claiming(const struct mf_broker *b, const struct mf_slot *slot);
 

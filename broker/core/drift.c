@@ -158,5 +158,5 @@ void mf_drift_inventory(struct mf_broker *b, struct mf_node *node, const struct 
         return;
     if (drift && !is_busy(node) && !heal(b, node, guests) && node->drift_limit < ASK_AFTER_MAX)
         node->drift_limit *= 2;
-    mf_node_charge(b, node, mf_domains_match(b, node, guests, false, node->last_seq));
+    mf_node_charge(b, node, mf_domains_match(b, node, guests, MF_LIST_LATER, node->last_seq));
 }

@@ -45,6 +45,8 @@ void mf_fold_drop_stranger(struct mf_broker *b, struct mf_stranger *stranger);
 struct mf_stranger *mf_stranger_find(const struct mf_broker *b, const struct mf_node *node,
                                      struct mf_uuid id);
 bool mf_stranger_claims(const struct mf_stranger *stranger); /* it keeps a slot from being born */
+/* The first that claims this slot, the others by next_claim; NULL if none does. */
+struct mf_stranger *mf_claims_of(const struct mf_broker *b, struct mf_str group, uint32_t slot);
 void mf_fold_set_draining(struct mf_broker *b, struct mf_node *node, bool draining);
 void mf_fold_add_image(struct mf_broker *b, const struct mf_rec_image *rec);
 void mf_fold_add_offering(struct mf_broker *b, const struct mf_rec_offering *rec);

@@ -508,6 +508,7 @@ void mf_fold_free(struct mf_broker *b)
     mf_map_destroy(&b->groups_by_id);
     mf_map_destroy(&b->requests);
     mf_map_destroy(&b->strangers);
+    mf_map_destroy(&b->claims);
     mf_fold_set_frozen(b, (struct mf_str){NULL, 0}, (struct mf_str){NULL, 0}, 0);
     free(b->groups.items);
     free(b->nodes.items);

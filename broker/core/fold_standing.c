@@ -9,7 +9,7 @@
 
 /* ------------------------------------------------------------------ strangers */
 
-enum { STRANGER_KEY = 16 + MF_NAME_MAX };
+enum { STRANGER_KEY = 16 + MF_NAME_MAX, CLAIM_KEY = MF_NAME_MAX + 12 };
 
 static struct mf_str stranger_key(const struct mf_node *node, struct mf_uuid id, char key[STRANGER_KEY])
 {
@@ -67,8 +67,42 @@ static void parse_claim(struct mf_stranger *stranger)
 
 bool mf_stranger_claims(const struct mf_stranger *stranger)
 {
-    return stranger->group[0] &&
-           (stranger->state == MF_GUEST_STATE_RUNNING || stranger->state == MF_GUEST_STATE_CREATING);
+    return stranger->group[0] && stranger->state != MF_GUEST_STATE_STOPPED;
+}
+
+static struct mf_str claim_key(struct mf_str group, uint32_t slot, char text[CLAIM_KEY])
+{
+    return mf_str_format(text, CLAIM_KEY, "%.*s/%u", MF_STR_ARG(group), slot);
+}
+
+struct mf_stranger *mf_claims_of(const struct mf_broker *b, struct mf_str group, uint32_t slot)
+{
+    char key[CLAIM_KEY];
+
+    return mf_map_size(b->claims) ? mf_map_get_str(b->claims, claim_key(group, slot, key)) : NULL;
+}
+
+static void claim(struct mf_broker *b, struct mf_stranger *stranger)
+{
+    char key[CLAIM_KEY];
+
+    stranger->next_claim = mf_claims_of(b, mf_str(stranger->group), stranger->slot);
+    mf_map_put_str(b->claims, claim_key(mf_str(stranger->group), stranger->slot, key), stranger);
+}
+
+static void unclaim(struct mf_broker *b, struct mf_stranger *stranger)
+{
+    struct mf_stranger *first = mf_claims_of(b, mf_str(stranger->group), stranger->slot), **at = &first;
+    char key[CLAIM_KEY];
+
+    while (*at != stranger)
+        at = &(*at)->next_claim;
+    *at = stranger->next_claim;
+    if (first)
+        mf_map_put_str(b->claims, claim_key(mf_str(stranger->group), stranger->slot, key), first);
+    else
+        mf_map_del_str(b->claims, claim_key(mf_str(stranger->group), stranger->slot, key));
+    b->room++; /* its slot may be born */
 }
 
 /* What it adds to its node's digest, and whether it is among those that claim a slot: taken back before it
@@ -78,25 +112,17 @@ static void count(struct mf_broker *b, struct mf_stranger *stranger)
     if (stranger->state == MF_GUEST_STATE_RUNNING && !stranger->order_id)
         stranger->node->digest ^= mf_guest_digest(stranger->id);
     stranger->node->n_purging += stranger->order_id != 0;
-    if (!mf_stranger_claims(stranger))
-        return;
-    stranger->next_claim = b->claims;
-    b->claims = stranger;
+    if (mf_stranger_claims(stranger))
+        claim(b, stranger);
 }
 
 static void uncount(struct mf_broker *b, struct mf_stranger *stranger)
 {
-    struct mf_stranger **at = &b->claims;
-
     if (stranger->state == MF_GUEST_STATE_RUNNING && !stranger->order_id)
         stranger->node->digest ^= mf_guest_digest(stranger->id);
     stranger->node->n_purging -= stranger->order_id != 0;
-    if (!mf_stranger_claims(stranger))
-        return;
-    while (*at != stranger)
-        at = &(*at)->next_claim;
-    *at = stranger->next_claim;
-    b->room++; /* its slot may be born */
+    if (mf_stranger_claims(stranger))
+        unclaim(b, stranger);
 }
 
 struct mf_stranger *mf_fold_add_stranger(struct mf_broker *b, struct mf_node *node, struct mf_uuid id,

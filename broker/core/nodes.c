@@ -204,7 +204,7 @@ void mf_node_hello(struct mf_broker *b, const struct mf_peer *peer, const struct
     mf_drift_begin(node);
     mf_node_match(b, node, guests, rebooted, cause);
     node->matching = false;
-    rows = mf_domains_match(b, node, guests, true, cause);
+    rows = mf_domains_match(b, node, guests, rebooted ? MF_LIST_AFTER_BOOT : MF_LIST_HELLO, cause);
     mf_blame_returned(b, node, failed, cause);
     mf_node_charge(b, node, rows);
     mf_node_try_ready(b, node);

@@ -147,7 +147,7 @@ static struct mf_str reason_of(struct page *page, const struct mf_instance *inst
     }
     if (mf_lease_waits(b, inst, &wait))
         return mf_str_dup(&b->arena, mf_lease_reason(b, &wait, text));
-    if (page->reason_group != mf_group_of(inst) || b->claims) {
+    if (page->reason_group != mf_group_of(inst) || mf_map_size(b->claims)) {
         page->reason_len = mf_place_reason(b, inst->slot, page->reason).len;
         page->reason_group = mf_group_of(inst);
     }

@@ -159,7 +159,7 @@ struct mf_stranger { /* a domain on a node that nobody knows */
     uint32_t slot;
     uint64_t generation;
     /* not durable */
-    struct mf_stranger *next_claim; /* of those that keep their slot from being born */
+    struct mf_stranger *next_claim; /* of the same slot */
     struct mf_alarm alarm;          /* of its destroy */
     mf_ms deadline, wait;
     uint32_t tries;
@@ -371,7 +371,7 @@ struct mf_broker {
     struct mf_slot *vacant_last;
     struct mf_map *strangers;
     size_t n_strangers;
-    struct mf_stranger *claims; /* that keep slots from being born */
+    struct mf_map *claims; /* "group/slot" -> the first of the strangers that keep it from being born */
     size_t images_halted, quarantined;
     struct mf_node *draining;
     uint64_t room; /* version: rises whenever room may have appeared */

@@ -143,6 +143,63 @@ static void test_a_claimed_slot_waits(void **state)
     stage_close(&s);
 }
 
+/* Node 0 has a stranger that claims db/0, and the at-most group db waits for it. */
+static void open_at_most(struct stage *s, enum mf_guest_state how)
+{
+    struct mf_rec_guest claimant = guest(nine, "db/0#3");
+
+    stage_open(s);
+    claimant.state = how;
+    stage_hello(s, 0, &claimant, 1);
+    stage_provision_at_most(s, "db", 1);
+    assert_int_equal(stage_current(s, "db", 0)->state, MF_INSTANCE_STATE_PENDING);
+}
+
+static void test_a_list_is_no_proof(void **state)
+{
+    struct stage s;
+
+    open_at_most(&s, MF_GUEST_STATE_RUNNING);
+    stage_hello(&s, 0, NULL, 0);
+    assert_int_equal(stage_count_rows(&s, MF_EV_DOMAIN_GONE), 0);
+    assert_int_equal(stage_current(&s, "db", 0)->state, MF_INSTANCE_STATE_PENDING);
+    stage_reloads(&s);
+    struct mf_message order = *stage_last(&s, s.worker[0], MF_MSG_ORDER_DESTROY); /* asked for by itself */
+    stage_answer(&s, 0, &order, "ok");
+    assert_int_equal(stage_current(&s, "db", 0)->state, MF_INSTANCE_STATE_PLACED);
+    stage_reloads(&s);
+    stage_close(&s);
+}
+
+static void test_a_reboot_is_one(void **state)
+{
+    struct stage s;
+    struct mf_message hello;
+
+    open_at_most(&s, MF_GUEST_STATE_RUNNING);
+    hello = stage_hello_message(0);
+    hello.hello.boot_id = mf_str("boot-2");
+    stage_hello_as(&s, 0, hello);
+    assert_int_equal(stage_count_rows(&s, MF_EV_DOMAIN_GONE), 1);
+    assert_int_equal(stage_current(&s, "db", 0)->state, MF_INSTANCE_STATE_PLACED);
+    stage_close(&s);
+}
+
+/* By a history that this broker does not have: it asks for the proof itself. */
+static void test_one_that_is_being_destroyed(void **state)
+{
+    struct stage s;
+
+    open_at_most(&s, MF_GUEST_STATE_DESTROYING);
+    assert_int_equal(stage_count_rows(&s, MF_EV_DOMAIN_PURGING), 1);
+    stage_reloads(&s);
+    struct mf_message order = *stage_last(&s, s.worker[0], MF_MSG_ORDER_DESTROY);
+    stage_answer(&s, 0, &order, "ok");
+    assert_int_equal(stage_current(&s, "db", 0)->state, MF_INSTANCE_STATE_PLACED);
+    stage_reloads(&s);
+    stage_close(&s);
+}
+
 /* What nobody asked for is not believed. */
 static void test_inventories_unasked(void **state)
 {
@@ -381,6 +438,9 @@ int main(void)
         cmocka_unit_test(test_told_once_and_listed),
         cmocka_unit_test(test_one_that_lost_its_name_is_not_gone),
         cmocka_unit_test(test_a_claimed_slot_waits),
+        cmocka_unit_test(test_a_list_is_no_proof),
+        cmocka_unit_test(test_a_reboot_is_one),
+        cmocka_unit_test(test_one_that_is_being_destroyed),
         cmocka_unit_test(test_inventories_unasked),
         cmocka_unit_test(test_a_claim_on_a_failed_node),
         cmocka_unit_test(test_purge),
