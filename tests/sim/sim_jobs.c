@@ -278,7 +278,9 @@ static void note_fires(struct mf_sim_event *event)
         mf_sim_after(node->world, event, 20);
         return;
     }
-    if (node->core && node->life == note->life)
+    bool again =
+        mf_sim_hypervisor_find(&node->hypervisor, note->id) != NULL; /* a driver looks before it tells */
+    if (node->core && node->life == note->life && !again)
         mf_sim_agent_feed(node, &(struct mf_worker_event){.kind = MF_WORKER_DIED,
                                                           .id = note->id,
                                                           .how = MF_DEATH_EXITED,

@@ -54,7 +54,8 @@ struct mf_driver_config {
                            for none */
     struct mf_rec_resources capacity; /* any zero: ask the hypervisor */
     uint32_t cpu_ratio_percent;       /* schedulable vcpus per host cpu, in percent; default 400 */
-    /* Told from any thread that a guest ended (a hint: list is the truth). */
+    /* Told from any thread that a guest ended: it is believed, so late news of an earlier life of the same
+     * id, whose process runs again, must not be told. */
     void (*died)(void *arg, struct mf_uuid id, enum mf_death how, const char *text);
     void *arg;
 };

@@ -69,6 +69,8 @@ static void tell(struct mf_driver *self, virDomainPtr domain, enum mf_death how,
     if (news && pid && how == MF_DEATH_CRASHED)
         (void)mf_process_kill_guest(pid, id,
                                     0); /* it stands still for good: what is told dead must be dead */
+    else if (news && pid && mf_process_is_guest(pid, id))
+        news = false; /* of an earlier life; of this one the keeper tells when its process has ended */
     if (news && self->config.died)
         self->config.died(self->config.arg, id, how, text);
 }
