@@ -195,6 +195,7 @@ struct mf_doubts { /* about one node's present epoch; not durable (votes.c) */
     uint32_t n;
     struct mf_alarm alarm; /* what the broker hears itself contradicts a verdict until then */
     bool contradicted;     /* it was told that it does */
+    mf_ms asked_at;        /* when its agent was asked last whether it lives */
 };
 struct mf_domain { /* nodes that are likely to fail together: those of one rack */
     char value[64];

@@ -9,6 +9,7 @@
 #include "journal.h"
 #include "monitors.h"
 #include "nodes.h"
+#include "out.h"
 
 #include <stdlib.h>
 
@@ -161,6 +162,17 @@ void mf_votes_alarm(struct mf_broker *b, struct mf_node *node)
 
 /* ------------------------------------------------------------------ voting */
 
+/* Whoever is doubted may speak for itself: by the time silence would be a verdict, its word is here, or it
+ * has none. What its agent says by itself may be older than that. */
+static void ask_itself(struct mf_broker *b, struct mf_node *node)
+{
+    if (!mf_node_up(node) || b->now < node->doubts.asked_at + b->config.pulse_ms)
+        return;
+    node->doubts.asked_at = b->now;
+    mf_send_now(b, node->peer,
+                &(struct mf_message){.kind = MF_MSG_ALIVE_ASK, .alive_ask = {.epoch = node->epoch}});
+}
+
 static struct mf_vote *vote_of(struct mf_doubts *doubts, const struct mf_monitor *monitor)
 {
     for (uint32_t i = 0; i < doubts->n; i++)
@@ -248,6 +260,7 @@ void mf_vote(struct mf_broker *b, struct mf_monitor *monitor, const struct mf_ms
         heard_again(b, node, monitor);
     } else if (!monitor->suspended) {
         cast(&node->doubts, monitor, v);
+        ask_itself(b, node);
         judge(b, node, false);
     }
     if (b->seq != seq || shown(node, v->verdict))

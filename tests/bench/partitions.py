@@ -67,7 +67,8 @@ class Rounds:
         self.net.heal_all()
 
     def lease_left(self, node):
-        return next(row["lease_ms"] for row in self.c.json("nodes") if row["node"] == node)
+        """Milliseconds; the row says none when it is over."""
+        return next(row["lease_ms"] or 0 for row in self.c.json("nodes") if row["node"] == node)
 
 
 def main():

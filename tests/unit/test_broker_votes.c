@@ -295,6 +295,32 @@ static void test_what_the_broker_hears_contradicts_silence(void **state)
     stage_close(&s);
 }
 
+static void test_whoever_is_doubted_is_asked(void **state)
+{
+    struct stage s;
+
+    open_with(&s, 2, 1);
+    stage_pass(&s, 2000);
+    alive(&s, 0, false);
+    stage_forget_sent(&s);
+    stage_vote(&s, 0, 1, MF_VERDICT_SUSPECT, MF_EVIDENCE_SILENCE);
+    stage_vote(&s, 0, 1, MF_VERDICT_SUSPECT, MF_EVIDENCE_SILENCE); /* once an interval is enough */
+    assert_int_equal(stage_count_sent(&s, MF_MSG_ALIVE_ASK), 1);
+    assert_int_equal(stage_last(&s, s.worker[1], MF_MSG_ALIVE_ASK)->alive_ask.epoch, s.epoch[1]);
+    say_alive(&s, 1); /* its answer, though none was due */
+    stage_pass(&s, 600);
+    stage_vote(&s, 0, 1, MF_VERDICT_FAILED, MF_EVIDENCE_SILENCE);
+    assert_int_equal(state_of(&s, 1), MF_NODE_STATE_SUSPECT);
+    assert_int_equal(stage_count_sent(&s, MF_MSG_ALIVE_ASK), 2);
+    stage_pass(&s, s.config.silence_ms - 600); /* and has nothing to say to that */
+    assert_int_equal(state_of(&s, 1), MF_NODE_STATE_FAILED);
+    stage_gone(&s, s.worker[0]);
+    stage_forget_sent(&s);
+    stage_vote(&s, 0, 0, MF_VERDICT_SUSPECT, MF_EVIDENCE_SILENCE);
+    assert_int_equal(stage_count_sent(&s, MF_MSG_ALIVE_ASK), 0); /* there is nobody to ask */
+    stage_close(&s);
+}
+
 static void test_a_closed_connection_is_not_contradicted(void **state)
 {
     struct stage s;
@@ -346,6 +372,7 @@ int main(void)
         cmocka_unit_test(test_a_new_session_or_epoch_forgets_votes),
         cmocka_unit_test(test_a_forgotten_monitor_counts_no_more),
         cmocka_unit_test(test_what_the_broker_hears_contradicts_silence),
+        cmocka_unit_test(test_whoever_is_doubted_is_asked),
         cmocka_unit_test(test_a_closed_connection_is_not_contradicted),
         cmocka_unit_test(test_monitors_are_told_of_racks_and_limits),
     };

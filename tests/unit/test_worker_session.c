@@ -144,6 +144,20 @@ static void alive_acks_are_hearing(void **state)
     trace_free(&t);
 }
 
+static void asked_whether_it_lives(void **state)
+{
+    struct trace *t = trace_welcomed("");
+    trace_pass(t, 300);
+    for (uint64_t epoch = 1; epoch <= 2; epoch++) /* the second is another's */
+        trace_feed(t, (struct mf_worker_event){.kind = MF_WORKER_MESSAGE,
+                                               .message = &(struct mf_message){
+                                                   .kind = MF_MSG_ALIVE_ASK, .alive_ask = {.epoch = epoch}}});
+    trace_expect(t, "1300 say worker-alive epoch=1 guests=0\n");
+    trace_pass(t, 1000); /* the next is due an interval after that */
+    trace_expect(t, "2300 say worker-alive epoch=1 guests=0\n");
+    trace_free(&t);
+}
+
 static void pulse_targets(void **state)
 {
     struct trace *t = trace_welcomed("");
@@ -180,11 +194,17 @@ static void restarted_agent(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(first_hello),           cmocka_unit_test(list_in_flight_is_too_old),
-        cmocka_unit_test(refused_then_welcomed), cmocka_unit_test(list_that_fails_is_tried_again),
-        cmocka_unit_test(hello_again),           cmocka_unit_test(term_regression),
-        cmocka_unit_test(other_epoch),           cmocka_unit_test(silence),
-        cmocka_unit_test(pulse_targets),         cmocka_unit_test(alive_acks_are_hearing),
+        cmocka_unit_test(first_hello),
+        cmocka_unit_test(list_in_flight_is_too_old),
+        cmocka_unit_test(refused_then_welcomed),
+        cmocka_unit_test(list_that_fails_is_tried_again),
+        cmocka_unit_test(hello_again),
+        cmocka_unit_test(term_regression),
+        cmocka_unit_test(other_epoch),
+        cmocka_unit_test(silence),
+        cmocka_unit_test(pulse_targets),
+        cmocka_unit_test(alive_acks_are_hearing),
+        cmocka_unit_test(asked_whether_it_lives),
         cmocka_unit_test(restarted_agent),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -184,6 +184,16 @@ void mf_session_lease_ask(struct mf_worker *self, uint64_t epoch, uint64_t ask_i
     ask->ask_id = ask_id;
 }
 
+static void say_alive(struct mf_worker *self)
+{
+    struct mf_msg_worker_alive *alive = &mf_outbox_say(self, MF_MSG_WORKER_ALIVE)->worker_alive;
+    alive->epoch = self->epoch;
+    alive->guests = alive->running = mf_worker_guests(self);
+    alive->digest = mf_guests_digest(self);
+    alive->capacity = self->capacity;
+    self->alive_at = self->now + self->alive_ms;
+}
+
 void mf_session_message(struct mf_worker *self, const struct mf_message *message)
 {
     self->heard_at = self->now;
@@ -213,6 +223,10 @@ void mf_session_message(struct mf_worker *self, const struct mf_message *message
     case MF_MSG_ALIVE_ACK:
         take_alive_ack(self, &message->alive_ack);
         break;
+    case MF_MSG_ALIVE_ASK:
+        if (of_session(self, message->alive_ask.epoch))
+            say_alive(self);
+        break;
     case MF_MSG_LEASE_GRANT:
         take_lease_grant(self, &message->lease_grant);
         break;
@@ -226,16 +240,6 @@ void mf_session_message(struct mf_worker *self, const struct mf_message *message
         self->ignored++;
         break;
     }
-}
-
-static void say_alive(struct mf_worker *self)
-{
-    struct mf_msg_worker_alive *alive = &mf_outbox_say(self, MF_MSG_WORKER_ALIVE)->worker_alive;
-    alive->epoch = self->epoch;
-    alive->guests = alive->running = mf_worker_guests(self);
-    alive->digest = mf_guests_digest(self);
-    alive->capacity = self->capacity;
-    self->alive_at = self->now + self->alive_ms;
 }
 
 void mf_session_timers(struct mf_worker *self)
