@@ -27,11 +27,29 @@ static bool is_news(const struct mf_stranger *stranger, const struct mf_rec_gues
            (stranger->state != guest->state || !mf_str_eq(stranger->name, guest->name));
 }
 
+static const struct mf_group *at_most_of(const struct mf_broker *b, const struct mf_claim *claim)
+{
+    const struct mf_group *group = mf_group_active(b, mf_str(claim->group));
+
+    return group && group->policy == MF_POLICY_AT_MOST ? group : NULL;
+}
+
+/* On its way out, most often what this history has ended. What one had ended that a restored copy knows
+ * nothing of may be about to have a successor here. */
+static bool leaves_alone(const struct mf_broker *b, const struct mf_rec_guest *guest)
+{
+    struct mf_claim claim;
+
+    return !b->restored || !mf_claim_parse(guest->name, &claim) || !at_most_of(b, &claim);
+}
+
 static size_t see(struct mf_broker *b, struct mf_node *node, const struct mf_rec_guest *guest, uint64_t cause)
 {
     struct mf_stranger *stranger = mf_stranger_find(b, node, guest->id);
     size_t rows = 0;
 
+    if (!stranger && guest->state == MF_GUEST_STATE_DESTROYING && leaves_alone(b, guest))
+        return 0;
     if (!stranger || is_news(stranger, guest)) {
         mf_row_domain_unknown(b, node, cause, guest);
         stranger = mf_stranger_find(b, node, guest->id);
@@ -47,10 +65,7 @@ static void purge_again(struct mf_broker *b, struct mf_stranger *stranger, uint6
  * more is ordered destroyed: that finds nothing, and is the proof, or ends what must not be there. */
 static bool needs_proof(const struct mf_broker *b, const struct mf_stranger *stranger)
 {
-    const struct mf_group *group =
-        mf_stranger_claims(stranger) ? mf_group_active(b, mf_str(stranger->group)) : NULL;
-
-    return group && group->policy == MF_POLICY_AT_MOST;
+    return mf_stranger_claims(stranger) && at_most_of(b, &stranger->claim);
 }
 
 /* What the node is destroying already was ordered by a history that is not ours: ours asks for the proof. */
@@ -241,7 +256,7 @@ void mf_domain_purge(struct mf_asked *a, const struct mf_msg_purge *m)
 static const char *unfit(const struct mf_broker *b, const struct mf_stranger *stranger,
                          const struct mf_group *group, const struct mf_slot *slot)
 {
-    if (!stranger->group[0])
+    if (!stranger->claim.group[0])
         return "its name is not of the form GROUP/SLOT#GENERATION, so it claims no slot";
     if (!group || !slot || slot->index >= group->desired)
         return "the slot it claims does not exist; provision or scale the group first";
@@ -261,8 +276,9 @@ static const char *unfit(const struct mf_broker *b, const struct mf_stranger *st
 void mf_domain_adopt(struct mf_asked *a, const struct mf_msg_adopt *m)
 {
     struct mf_stranger *stranger = named(a, m->node, m->id);
-    struct mf_group *group = stranger ? mf_group_active(a->b, mf_str(stranger->group)) : NULL;
-    struct mf_slot *slot = group && stranger->slot < group->n_slots ? group->slots[stranger->slot] : NULL;
+    struct mf_group *group = stranger ? mf_group_active(a->b, mf_str(stranger->claim.group)) : NULL;
+    struct mf_slot *slot =
+        group && stranger->claim.slot < group->n_slots ? group->slots[stranger->claim.slot] : NULL;
     const char *why = stranger ? unfit(a->b, stranger, group, slot) : NULL;
     uint64_t cause;
 

@@ -44,6 +44,8 @@ struct mf_stranger *mf_fold_add_stranger(struct mf_broker *b, struct mf_node *no
 void mf_fold_drop_stranger(struct mf_broker *b, struct mf_stranger *stranger);
 struct mf_stranger *mf_stranger_find(const struct mf_broker *b, const struct mf_node *node,
                                      struct mf_uuid id);
+/* What a domain's name says it is of; a name that is nearly one claims nothing. */
+bool mf_claim_parse(struct mf_str name, struct mf_claim *ret_claim);
 bool mf_stranger_claims(const struct mf_stranger *stranger); /* it keeps a slot from being born */
 /* The first that claims this slot, the others by next_claim; NULL if none does. */
 struct mf_stranger *mf_claims_of(const struct mf_broker *b, struct mf_str group, uint32_t slot);

@@ -41,33 +41,37 @@ static const char *parse_number(const char *at, char stop, uint64_t max, uint64_
     return *at == stop ? at + (stop != 0) : NULL;
 }
 
-/* "group/slot#generation" or "tenant/group/slot#generation". A name that is nearly one claims nothing. */
-static void parse_claim(struct mf_stranger *stranger)
+bool mf_claim_parse(struct mf_str name, struct mf_claim *ret_claim)
 {
     char text[256], *slash, *group;
     const char *at;
     uint64_t slot, generation;
 
-    stranger->group[0] = 0;
-    mf_str_format(text, sizeof(text), "%.*s", MF_STR_ARG(stranger->name));
+    mf_str_format(text, sizeof(text), "%.*s", MF_STR_ARG(name));
     slash = strrchr(text, '/');
     at = slash ? parse_number(slash + 1, '#', MF_SLOTS_MAX - 1, &slot) : NULL;
     if (!at || !parse_number(at, 0, UINT64_MAX, &generation))
-        return;
+        return false;
     *slash = 0;
     group = strchr(text, '/');
     if (group)
         *group++ = 0;
     if ((group && !mf_name_valid(mf_str(group))) || !mf_name_valid(mf_str(text)))
-        return;
-    mf_str_format(stranger->group, sizeof(stranger->group), "%s", group ? group : text);
-    stranger->slot = (uint32_t)slot;
-    stranger->generation = generation;
+        return false;
+    *ret_claim = (struct mf_claim){.slot = (uint32_t)slot, .generation = generation};
+    mf_str_format(ret_claim->group, sizeof(ret_claim->group), "%s", group ? group : text);
+    return true;
+}
+
+static void set_claim(struct mf_stranger *stranger)
+{
+    if (!mf_claim_parse(stranger->name, &stranger->claim))
+        stranger->claim = (struct mf_claim){0};
 }
 
 bool mf_stranger_claims(const struct mf_stranger *stranger)
 {
-    return stranger->group[0] && stranger->state != MF_GUEST_STATE_STOPPED;
+    return stranger->claim.group[0] && stranger->state != MF_GUEST_STATE_STOPPED;
 }
 
 static struct mf_str claim_key(struct mf_str group, uint32_t slot, char text[CLAIM_KEY])
@@ -86,22 +90,23 @@ static void claim(struct mf_broker *b, struct mf_stranger *stranger)
 {
     char key[CLAIM_KEY];
 
-    stranger->next_claim = mf_claims_of(b, mf_str(stranger->group), stranger->slot);
-    mf_map_put_str(b->claims, claim_key(mf_str(stranger->group), stranger->slot, key), stranger);
+    stranger->next_claim = mf_claims_of(b, mf_str(stranger->claim.group), stranger->claim.slot);
+    mf_map_put_str(b->claims, claim_key(mf_str(stranger->claim.group), stranger->claim.slot, key), stranger);
 }
 
 static void unclaim(struct mf_broker *b, struct mf_stranger *stranger)
 {
-    struct mf_stranger *first = mf_claims_of(b, mf_str(stranger->group), stranger->slot), **at = &first;
+    struct mf_stranger *first = mf_claims_of(b, mf_str(stranger->claim.group), stranger->claim.slot),
+                       **at = &first;
     char key[CLAIM_KEY];
 
     while (*at != stranger)
         at = &(*at)->next_claim;
     *at = stranger->next_claim;
     if (first)
-        mf_map_put_str(b->claims, claim_key(mf_str(stranger->group), stranger->slot, key), first);
+        mf_map_put_str(b->claims, claim_key(mf_str(stranger->claim.group), stranger->claim.slot, key), first);
     else
-        mf_map_del_str(b->claims, claim_key(mf_str(stranger->group), stranger->slot, key));
+        mf_map_del_str(b->claims, claim_key(mf_str(stranger->claim.group), stranger->claim.slot, key));
     b->room++; /* its slot may be born */
 }
 
@@ -138,7 +143,7 @@ struct mf_stranger *mf_fold_add_stranger(struct mf_broker *b, struct mf_node *no
                                      .order_id = order_id,
                                      .prev = node->last_stranger,
                                      .alarm.kind = MF_ALARM_PURGE};
-    parse_claim(stranger);
+    set_claim(stranger);
     *(node->last_stranger ? &node->last_stranger->next : &node->strangers) = stranger;
     node->last_stranger = stranger;
     node->n_strangers++;
@@ -180,7 +185,7 @@ static int on_unknown(struct mf_broker *b, const struct mf_fold_row *row,
     stranger->state = ev->state;
     mf_free_str(&stranger->name);
     stranger->name = mf_own_str(ev->name);
-    parse_claim(stranger);
+    set_claim(stranger);
     count(b, stranger);
     return 0;
 }

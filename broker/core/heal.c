@@ -121,7 +121,7 @@ void mf_heal_adopted(struct mf_broker *b, const struct mf_stranger *stranger, st
                      uint64_t cause)
 {
     enum { AHEAD_MAX = 1000000 };
-    uint64_t next = slot->generation + 1, claimed = stranger->generation;
+    uint64_t next = slot->generation + 1, claimed = stranger->claim.generation;
     uint64_t row = mf_row_adopted(b, stranger, slot,
                                   claimed > next && claimed - next < AHEAD_MAX ? claimed : next, cause);
 

@@ -135,8 +135,8 @@ void mf_lease_node_forgotten(struct mf_broker *b, const struct mf_node *node)
         if (mf_group_of(inst)->policy == MF_POLICY_AT_MOST && inst->slot->leased_until < over)
             inst->slot->leased_until = over;
     for (const struct mf_stranger *at = node->strangers; at; at = at->next) { /* forgotten before, and back */
-        struct mf_group *group = mf_stranger_claims(at) ? mf_group_active(b, mf_str(at->group)) : NULL;
-        if (group && at->slot < group->n_slots && group->slots[at->slot]->leased_until < over)
-            group->slots[at->slot]->leased_until = over;
+        struct mf_group *group = mf_stranger_claims(at) ? mf_group_active(b, mf_str(at->claim.group)) : NULL;
+        if (group && at->claim.slot < group->n_slots && group->slots[at->claim.slot]->leased_until < over)
+            group->slots[at->claim.slot]->leased_until = over;
     }
 }

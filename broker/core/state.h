@@ -148,6 +148,11 @@ struct mf_orders {
     struct mf_order *first, *last;
 };
 
+struct mf_claim {                /* "group/slot#generation" or "tenant/group/slot#generation" */
+    char group[MF_NAME_MAX + 1]; /* empty: none */
+    uint32_t slot;
+    uint64_t generation;
+};
 struct mf_stranger { /* a domain on a node that nobody knows */
     struct mf_uuid id;
     struct mf_node *node;
@@ -155,9 +160,7 @@ struct mf_stranger { /* a domain on a node that nobody knows */
     enum mf_guest_state state;
     uint64_t order_id; /* of its destroy; 0: none */
     struct mf_stranger *prev, *next;
-    char group[MF_NAME_MAX + 1]; /* what its name says it is of; empty: nothing */
-    uint32_t slot;
-    uint64_t generation;
+    struct mf_claim claim; /* what its name says it is of */
     /* not durable */
     struct mf_stranger *next_claim; /* of the same slot */
     struct mf_alarm alarm;          /* of its destroy */

@@ -281,33 +281,6 @@ static void on_accepted(struct mf_sim_client *self, const struct mf_msg_accepted
     settled(self, entry);
 }
 
-static void on_error(struct mf_sim_client *self, const struct mf_msg_error *message)
-{
-    const struct mf_sim_store *store = mf_sim_broker_store(self->world->broker);
-    struct mf_sim_entry *entry = mf_sim_ledger_find(&self->ledger, message->request_id);
-    if (mf_str_is(message->code, "expired")) {
-        if (self->next >= mf_sim_store_oldest(store))
-            mf_sim_fail(self->world, "I6", "%s: row %llu is retained, but the stream says expired",
-                        self->name, (unsigned long long)self->next);
-        self->expired = true;
-        self->next = message->oldest_seq;
-        mf_sim_link_break(&self->link); /* begins anew from there */
-    } else if (entry) {
-        mf_sim_ledger_refused(&self->ledger, entry, message);
-        settled(self, entry);
-    }
-}
-
-/* A read on the same connection shows what was accepted before. */
-static void on_list(struct mf_sim_client *self, uint64_t seq)
-{
-    if (seq < self->seen_seq)
-        mf_sim_fail(self->world, "I1", "%s reads the state at row %llu after row %llu was accepted",
-                    self->name, (unsigned long long)seq, (unsigned long long)self->seen_seq);
-}
-
-/* -- the stream */
-
 /* Little, so that credit is what a stream waits for; in a large world it would wait for nothing else. */
 static uint64_t some_credit(struct mf_sim_client *self)
 {
@@ -327,6 +300,33 @@ static void subscribe(struct mf_sim_client *self)
     message.subscribe.credit = self->credit = some_credit(self);
     mf_sim_link_send(&self->link, &message);
 }
+
+static void on_error(struct mf_sim_client *self, const struct mf_msg_error *message)
+{
+    const struct mf_sim_store *store = mf_sim_broker_store(self->world->broker);
+    struct mf_sim_entry *entry = mf_sim_ledger_find(&self->ledger, message->request_id);
+    if (mf_str_is(message->code, "expired")) {
+        if (self->next >= mf_sim_store_oldest(store))
+            mf_sim_fail(self->world, "I6", "%s: row %llu is retained, but the stream says expired",
+                        self->name, (unsigned long long)self->next);
+        self->expired = true;
+        self->next = message->oldest_seq;
+        subscribe(self); /* begins anew from there */
+    } else if (entry) {
+        mf_sim_ledger_refused(&self->ledger, entry, message);
+        settled(self, entry);
+    }
+}
+
+/* A read on the same connection shows what was accepted before. */
+static void on_list(struct mf_sim_client *self, uint64_t seq)
+{
+    if (seq < self->seen_seq)
+        mf_sim_fail(self->world, "I1", "%s reads the state at row %llu after row %llu was accepted",
+                    self->name, (unsigned long long)seq, (unsigned long long)self->seen_seq);
+}
+
+/* -- the stream */
 
 static void give_credit(struct mf_sim_client *self, uint64_t used)
 {
