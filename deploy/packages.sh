@@ -1,17 +1,24 @@
 #!/usr/bin/env bash
-# Install what is missing of deploy/packages.txt for the given needs (build, run, test). Asks the package registry only
-# when something is missing, and keeps packages from starting daemons on machines where nothing supervises them.
+# Install what is missing of deploy/packages.txt for the given needs (build, run, test, container). Asks the package registry
+# only when something is missing, and keeps packages from starting daemons on machines where nothing supervises them.
+#   deploy/packages.sh NEED...            e.g. deploy/packages.sh build run
+#   deploy/packages.sh --list NEED...     only prints their names
 set -euo pipefail
 cd "$(dirname "$0")"
 
+only_list=no
+if [ "${1:-}" = --list ]; then only_list=yes; shift; fi
 needs=("$@")
-[ ${#needs[@]} -gt 0 ] || { echo "usage: deploy/packages.sh build|run|test ..." >&2; exit 2; }
+[ ${#needs[@]} -gt 0 ] || { echo "usage: deploy/packages.sh [--list] build|run|test|container|image... ..." >&2; exit 2; }
 
 wanted=()
 while read -r package need _; do
     case "$package" in '' | '#'*) continue ;; esac
-    for n in "${needs[@]}"; do [ "$n" = "$need" ] && wanted+=("$package"); done
+    for n in "${needs[@]}"; do
+        case ",$need," in *",$n,"*) wanted+=("$package"); break ;; esac
+    done
 done <packages.txt
+if [ $only_list = yes ]; then printf '%s\n' "${wanted[@]}"; exit 0; fi
 
 missing=()
 for package in "${wanted[@]}"; do

@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-deploy/packages.sh build run test
+deploy/packages.sh build run test container
 cmake --preset dev >/dev/null
 cmake --build --preset dev
 exec ctest --preset dev "$@"

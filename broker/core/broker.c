@@ -207,6 +207,7 @@ static void on_message(struct mf_broker *b, const struct mf_broker_event *event)
     case MF_MSG_FACT_DEATH:
     case MF_MSG_WORKER_ALIVE:
     case MF_MSG_LEASE_ASK:
+    case MF_MSG_LEAVING:
     case MF_MSG_INVENTORY:
     case MF_MSG_LOG_TAIL:
         mf_node_message(b, &event->peer, m);

@@ -29,10 +29,10 @@ static void say_node(struct mf_buf *buf, const struct mf_node *n)
         MF_STR_ARG(n->boot_id), MF_STR_ARG(n->class), LLU(n->used.vcpus), LLU(n->capacity.vcpus),
         LLU(n->used.memory_mib), LLU(n->capacity.memory_mib), LLU(n->used.disk_mib),
         LLU(n->capacity.disk_mib), n->n_instances, n->must_go, (long long)n->failed_ms);
-    say(buf, "  %s%s%s, quarantined %lld (%u), flaps %u, delayed %lld\n",
-        n->fences ? "fences" : "cannot fence", n->draining ? ", draining" : "",
-        n->cordoned ? ", cordoned" : "", (long long)n->quarantined_until, n->quarantines, n->flaps,
-        (long long)n->delayed_until);
+    say(buf, "  %s%s%s%s%s, quarantined %lld (%u), flaps %u, delayed %lld\n",
+        n->fences ? "fences" : "cannot fence", n->draining ? ", draining" : "", n->leaving ? ", leaving" : "",
+        n->ended ? ", ended" : "", n->cordoned ? ", cordoned" : "", (long long)n->quarantined_until,
+        n->quarantines, n->flaps, (long long)n->delayed_until);
     for (const struct mf_stranger *s = n->strangers; s; s = s->next)
         say(buf, "  unknown domain %s %.*s %s order %llu\n", mf_uuid_text(s->id, id), MF_STR_ARG(s->name),
             mf_guest_state_word(s->state), LLU(s->order_id));

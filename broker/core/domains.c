@@ -214,6 +214,12 @@ void mf_domain_result(struct mf_broker *b, struct mf_node *node, const struct mf
     }
 }
 
+void mf_domains_ended(struct mf_broker *b, struct mf_node *node, uint64_t cause)
+{
+    while (node->strangers)
+        mf_row_domain_gone(b, node->strangers, cause);
+}
+
 void mf_domains_session_over(struct mf_broker *b, struct mf_node *node)
 {
     mf_heap_unset(&b->alarms, &node->look.timer);

@@ -22,6 +22,7 @@ bool mf_domains_purging(const struct mf_node *node); /* a destroy of one is out 
 void mf_domain_acked(struct mf_broker *b, struct mf_node *node, uint64_t order_id);
 void mf_domain_result(struct mf_broker *b, struct mf_node *node, const struct mf_msg_order_result *result);
 void mf_domain_alarm(struct mf_broker *b, struct mf_stranger *stranger);
+void mf_domains_ended(struct mf_broker *b, struct mf_node *node, uint64_t cause); /* dead with its worker */
 void mf_domains_session_over(struct mf_broker *b, struct mf_node *node); /* its orders died with its epoch */
 
 #endif

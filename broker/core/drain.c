@@ -4,20 +4,29 @@
 #include "drain.h"
 #include "heal.h"
 #include "journal.h"
+#include "leaving.h"
 #include "place.h"
 
 static const char *const why = "its node is being drained";
 
-static uint64_t row_node(struct mf_broker *b, const struct mf_node *node, uint64_t cause, enum mf_kind kind)
+static void row_draining(struct mf_broker *b, const struct mf_node *node, uint64_t cause, bool leaving,
+                         uint64_t remaining_ms)
 {
-    struct mf_event event = {.kind = kind};
     char text[MF_SUBJECT_MAX];
 
-    if (kind == MF_EV_NODE_DRAINING)
-        event.node_draining.node = node->name;
-    else
-        event.node_drained.node = node->name;
-    return mf_journal(b, cause, &event, mf_subject_named("node", node->name, text));
+    mf_journal(b, cause,
+               &(struct mf_event){
+                   .kind = MF_EV_NODE_DRAINING,
+                   .node_draining = {.node = node->name, .leaving = leaving, .remaining_ms = remaining_ms}},
+               mf_subject_named("node", node->name, text));
+}
+
+static void row_drained(struct mf_broker *b, const struct mf_node *node, uint64_t cause)
+{
+    char text[MF_SUBJECT_MAX];
+
+    mf_journal(b, cause, &(struct mf_event){.kind = MF_EV_NODE_DRAINED, .node_drained = {.node = node->name}},
+               mf_subject_named("node", node->name, text));
 }
 
 static void supersede(struct mf_broker *b, const struct mf_instance *inst, uint64_t cause)
@@ -78,14 +87,21 @@ static void drain_node(struct mf_broker *b, struct mf_node *node)
         next = inst->next; /* none of these rows takes it off its node */
         drain_instance(b, inst, cause);
     }
-    if (!node->n_instances)
-        row_node(b, node, cause, MF_EV_NODE_DRAINED);
+    if (node->n_instances)
+        return;
+    row_drained(b, node, cause);
+    mf_leaving_drained(b, node);
 }
 
 void mf_drain_begin(struct mf_broker *b, struct mf_node *node, uint64_t cause)
 {
-    if (!node->draining)
-        row_node(b, node, cause, MF_EV_NODE_DRAINING);
+    if (!node->draining || node->leaving)
+        row_draining(b, node, cause, false, 0);
+}
+
+void mf_drain_begin_leaving(struct mf_broker *b, struct mf_node *node, uint64_t remaining_ms)
+{
+    row_draining(b, node, 0, true, remaining_ms);
 }
 
 /* What was to be replaced stays: it runs, and its successor does not yet. */

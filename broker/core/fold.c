@@ -198,9 +198,19 @@ static int on_joined(struct mf_broker *b, const struct mf_fold_row *row, const s
     node->guests_die_with_me = ev->guests_die_with_me;
     node->fences = ev->fences;
     node->capacity = ev->capacity;
-    node->recovered_told = false;
+    node->recovered_told = node->ended = false;
+    if (node->leaving)
+        mf_fold_set_draining(b, node, false);
+    node->leaving = false;
     mf_fold_measure(node);
     return 0;
+}
+
+static void note_failure(struct mf_node *node, mf_ms time_ms, enum mf_evidence evidence)
+{
+    node->ended = evidence == MF_EVIDENCE_ENDED;
+    if (!node->ended) /* who ends in order does not flap */
+        mf_fold_count_failure(node, time_ms);
 }
 
 static int move_node(struct mf_broker *b, const struct mf_fold_row *row, struct mf_str name, uint64_t epoch,
@@ -218,8 +228,6 @@ static int move_node(struct mf_broker *b, const struct mf_fold_row *row, struct 
                            MF_STR_ARG(name), mf_node_state_word(node->state), why);
     if (event == MF_NODE_EVENT_RECOVERED && node->state == MF_NODE_STATE_FAILED)
         node->recovered_told = true;
-    if (event == MF_NODE_EVENT_FAILED)
-        mf_fold_count_failure(node, row->time_ms);
     node->state = next;
     node->last_seq = row->seq;
     if (next == MF_NODE_STATE_READY) {
@@ -229,16 +237,39 @@ static int move_node(struct mf_broker *b, const struct mf_fold_row *row, struct 
     return 0;
 }
 
-static int on_draining(struct mf_broker *b, const struct mf_fold_row *row, struct mf_str name, bool draining,
-                       char text[256])
+static int on_failed(struct mf_broker *b, const struct mf_fold_row *row, const struct mf_ev_node_failed *ev,
+                     char text[256])
+{
+    if (move_node(b, row, ev->node, ev->epoch, MF_NODE_EVENT_FAILED, text))
+        return -EINVAL;
+    note_failure(mf_node_find(b, ev->node), row->time_ms, ev->evidence);
+    return 0;
+}
+
+/* An operator's word takes the place of the worker's: only another one of his brings births back. */
+static int on_draining(struct mf_broker *b, const struct mf_fold_row *row,
+                       const struct mf_ev_node_draining *ev, char text[256])
+{
+    struct mf_node *node = mf_node_find(b, ev->node);
+
+    if (!node || (node->draining && (ev->leaving || !node->leaving)))
+        return mf_fold_bad(text, "node.draining of %.*s, which is not there or so already",
+                           MF_STR_ARG(ev->node));
+    mf_fold_set_draining(b, node, true);
+    node->leaving = ev->leaving;
+    node->cordoned = node->cordoned || !ev->leaving;
+    node->last_seq = row->seq;
+    return 0;
+}
+
+static int on_drained(struct mf_broker *b, const struct mf_fold_row *row, struct mf_str name, char text[256])
 {
     struct mf_node *node = mf_node_find(b, name);
 
-    if (!node || node->draining == draining)
-        return mf_fold_bad(text, "%s of %.*s, which is not there or so already",
-                           draining ? "node.draining" : "node.drained", MF_STR_ARG(name));
-    mf_fold_set_draining(b, node, draining);
-    node->cordoned = true; /* also when nothing is left: only an operator's word brings births back */
+    if (!node || !node->draining)
+        return mf_fold_bad(text, "node.drained of %.*s, which is not there or so already", MF_STR_ARG(name));
+    mf_fold_set_draining(b, node, false);
+    node->cordoned = node->cordoned || !node->leaving;
     node->last_seq = row->seq;
     return 0;
 }
@@ -333,14 +364,14 @@ static int apply(struct mf_broker *b, const struct mf_fold_row *row, const struc
     case MF_EV_NODE_SUSPECT:
         return move_node(b, row, e->node_suspect.node, e->node_suspect.epoch, MF_NODE_EVENT_SUSPECT, text);
     case MF_EV_NODE_FAILED:
-        return move_node(b, row, e->node_failed.node, e->node_failed.epoch, MF_NODE_EVENT_FAILED, text);
+        return on_failed(b, row, &e->node_failed, text);
     case MF_EV_NODE_RECOVERED:
         return move_node(b, row, e->node_recovered.node, e->node_recovered.epoch, MF_NODE_EVENT_RECOVERED,
                          text);
     case MF_EV_NODE_DRAINING:
-        return on_draining(b, row, e->node_draining.node, true, text);
+        return on_draining(b, row, &e->node_draining, text);
     case MF_EV_NODE_DRAINED:
-        return on_draining(b, row, e->node_drained.node, false, text);
+        return on_drained(b, row, e->node_drained.node, text);
     case MF_EV_MONITOR_HEARD:
         return on_monitor(b, e->monitor_heard.monitor, true, text);
     case MF_EV_MONITOR_LOST:

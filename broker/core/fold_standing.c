@@ -238,7 +238,8 @@ static int on_cordoned(struct mf_broker *b, const struct mf_fold_row *row, struc
         return -EINVAL;
     node->cordoned = cordoned;
     if (!cordoned) {
-        mf_fold_set_draining(b, node, false);
+        if (!node->leaving) /* that one is its worker's, which ends whatever anybody says */
+            mf_fold_set_draining(b, node, false);
         b->room++;
     }
     return 0;

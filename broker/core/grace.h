@@ -1,5 +1,5 @@
 /* grace.h - the broker's doubt in itself: a loop that just began, or was held up, did not listen, and what it
- * missed proves nothing. Until its grace is over no verdict takes effect and no closed connection is a fact.
+ * missed proves nothing. Until its grace is over no verdict takes effect.
  */
 #ifndef MF_BROKER_GRACE_H
 #define MF_BROKER_GRACE_H

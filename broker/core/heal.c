@@ -188,6 +188,19 @@ void mf_heal_node_failed(struct mf_broker *b, struct mf_node *node, uint64_t cau
     }
 }
 
+/* What was on it is dead by fact, whatever its group's policy. */
+void mf_heal_node_ended(struct mf_broker *b, struct mf_node *node, uint64_t cause)
+{
+    size_t n;
+    const struct mf_uuid *ids = mf_heal_ids(b, node, &n);
+
+    for (size_t i = 0; i < n; i++) {
+        struct mf_instance *inst = mf_instance_find(b, ids[i]);
+        mf_order_drop(b, inst);
+        mf_heal_died(b, inst, cause, MF_DEATH_NODE_ENDED, (struct mf_str){NULL, 0});
+    }
+}
+
 static void end_chain(struct mf_broker *b, struct mf_slot *slot, uint64_t cause, const char *reason,
                       uint64_t grace_ms)
 {

@@ -24,6 +24,8 @@ void mf_heal_reinstate(struct mf_broker *b, struct mf_instance *inst, uint64_t c
 void mf_heal_birth_failed(struct mf_broker *b, struct mf_instance *inst, struct mf_str code,
                           struct mf_str text);
 void mf_heal_node_failed(struct mf_broker *b, struct mf_node *node, uint64_t cause); /* after its row */
+void mf_heal_node_ended(struct mf_broker *b, struct mf_node *node,
+                        uint64_t cause); /* likewise, when it ended in order */
 void mf_heal_slots_above(struct mf_broker *b, struct mf_group *group,
                          uint64_t cause); /* end what is beyond desired */
 void mf_heal_group(struct mf_broker *b, struct mf_group *group, uint64_t cause,

@@ -213,7 +213,8 @@ static void on_hello(struct mf_broker *b, const struct mf_peer *peer,
                                                      .pulse_ms = (uint64_t)b->config.pulse_ms,
                                                      .silence_ms = (uint64_t)b->config.silence_ms,
                                                      .agent_grace_ms = (uint64_t)b->config.agent_grace_ms,
-                                                     .doubt_percent = b->config.doubt_percent}});
+                                                     .doubt_percent = b->config.doubt_percent,
+                                                     .clock_ms = (uint64_t)b->wall_ms}});
     for (size_t i = 0; i < b->nodes.n; i++)
         tell(b, monitor, b->nodes.items[i]);
     mf_str_format(address, sizeof(address), "%.*s", MF_STR_ARG(hello->pulse_address));

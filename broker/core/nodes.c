@@ -5,10 +5,11 @@
 #include "domains.h"
 #include "drift.h"
 #include "breaker.h"
-#include "grace.h"
+#include "drain.h"
 #include "heal.h"
 #include "journal.h"
 #include "leases.h"
+#include "leaving.h"
 #include "monitors.h"
 #include "orders.h"
 #include "out.h"
@@ -153,7 +154,8 @@ static void welcome(struct mf_broker *b, const struct mf_node *node)
                                              .pulse_ms = (uint64_t)b->config.pulse_ms,
                                              .alive_ms = (uint64_t)b->config.alive_ms,
                                              .lease_ms = (uint64_t)b->config.lease_ms,
-                                             .renew_ms = (uint64_t)mf_lease_renew_ms(b)}};
+                                             .renew_ms = (uint64_t)mf_lease_renew_ms(b),
+                                             .clock_ms = (uint64_t)b->wall_ms}};
 
     mf_pulse_key(b->config.pulse_secret, node->name, node->epoch, key);
     message.welcome.monitors.items = monitors;
@@ -177,7 +179,8 @@ void mf_node_hello(struct mf_broker *b, const struct mf_peer *peer, const struct
 {
     struct mf_guests guests = {hello->guests.items, hello->guests.n};
     struct mf_node *node = mf_node_find(b, peer->name);
-    bool rebooted, failed = node && node->state == MF_NODE_STATE_FAILED;
+    bool rebooted, failed = node && node->state == MF_NODE_STATE_FAILED && !node->ended,
+                   leaving = node && node->leaving;
     uint64_t cause;
     size_t rows;
 
@@ -199,11 +202,14 @@ void mf_node_hello(struct mf_broker *b, const struct mf_peer *peer, const struct
     if (node->peer && node->peer != peer->handle)
         mf_close(b, node->peer);
     node->peer = node->welcomed = peer->handle;
+    node->asks_left = false;
     welcome(b, node);
     node->matching = true; /* not ready before all of its inventory is looked at */
     mf_drift_begin(node);
     mf_node_match(b, node, guests, rebooted, cause);
     node->matching = false;
+    if (leaving)
+        mf_drain_end(b, node, cause);
     rows = mf_domains_match(b, node, guests, rebooted ? MF_LIST_AFTER_BOOT : MF_LIST_HELLO, cause);
     mf_blame_returned(b, node, failed, cause);
     mf_node_charge(b, node, rows);
@@ -215,7 +221,7 @@ void mf_node_hello(struct mf_broker *b, const struct mf_peer *peer, const struct
 bool mf_node_schedulable(const struct mf_node *node)
 {
     return mf_node_up(node) && node->state == MF_NODE_STATE_READY && !node->cordoned && !node->draining &&
-           !node->quarantined_until;
+           !node->leaving && !node->quarantined_until;
 }
 
 void mf_node_try_ready(struct mf_broker *b, struct mf_node *node)
@@ -350,6 +356,13 @@ void mf_node_message(struct mf_broker *b, const struct mf_peer *peer, const stru
         if (node)
             mf_lease_ask(b, node, m->lease_ask.ask_id);
         return;
+    case MF_MSG_LEAVING:
+        if (mf_leaving_again(b, peer, &m->leaving))
+            return;
+        node = session(b, peer, m->leaving.epoch);
+        if (node)
+            mf_leaving(b, node, &m->leaving);
+        return;
     case MF_MSG_INVENTORY:
         node = session(b, peer, m->inventory.epoch);
         if (node)
@@ -370,6 +383,7 @@ void mf_node_fail(struct mf_broker *b, struct mf_node *node, const struct mf_ev_
 {
     struct mf_ev_node_failed failed = *with;
     uint64_t peer = node->peer, cause;
+    bool ended = with->evidence == MF_EVIDENCE_ENDED;
 
     failed.node = node->name;
     failed.epoch = node->epoch;
@@ -379,10 +393,16 @@ void mf_node_fail(struct mf_broker *b, struct mf_node *node, const struct mf_ev_
     cause = mf_row_node_failed(b, node, &failed);
     node->peer = 0;
     mf_lease_node_down(b, node);
-    mf_breaker_failed(b, node);
-    mf_heal_node_failed(b, node, cause);
+    if (ended) {
+        mf_breaker_let_go(b, node);
+        mf_heal_node_ended(b, node, cause);
+        mf_domains_ended(b, node, cause);
+    } else {
+        mf_breaker_failed(b, node);
+        mf_heal_node_failed(b, node, cause);
+    }
     mf_domains_session_over(b, node);
-    if (peer)
+    if (peer && !ended)
         hello_again(b, peer, "this epoch was held for failed");
     mf_monitor_node_changed(b, node);
 }
@@ -395,10 +415,6 @@ void mf_node_peer_gone(struct mf_broker *b, uint64_t peer)
             continue;
         node->peer = 0;
         mf_lease_node_down(b, node);
-        if (node->guests_die_with_me && node->state != MF_NODE_STATE_FAILED && !mf_grace(b))
-            mf_node_fail(
-                b, node,
-                &(struct mf_ev_node_failed){.monitor = mf_str("broker"), .evidence = MF_EVIDENCE_CLOSED});
         mf_monitor_node_changed(b, node);
         return;
     }

@@ -67,9 +67,10 @@ static void uncordon(struct mf_asked *a, struct mf_node *node)
 {
     uint64_t cause = mf_asked_accept(a, mf_nobody, mf_nobody, 0, 0);
 
-    if (node->cordoned || node->draining)
+    if (node->cordoned || (node->draining && !node->leaving))
         cause = mf_row_node_cordoned(a->b, node, cause, false);
-    mf_drain_end(a->b, node, cause);
+    if (!node->leaving)
+        mf_drain_end(a->b, node, cause);
     mf_blame_release_node(a->b, node, cause, "an operator's word");
     mf_heap_unset(&a->b->alarms, &node->delay.timer);
     mf_node_try_ready(a->b, node);

@@ -305,7 +305,7 @@ static struct mf_rec_node_row node_row(struct mf_broker *b, const struct mf_node
         .instances = node->n_instances,
         .driver = node->driver,
         .cordoned = node->cordoned,
-        .draining = node->draining,
+        .draining = node->draining || node->leaving,
         .quarantined = node->quarantined_until != 0,
         .flaps = mf_blame_flaps(b, node),
         .unknown = node->n_strangers,

@@ -31,7 +31,8 @@ static void put_node(struct sink *sink, const struct mf_node *node)
         .fences = node->fences, .draining = node->draining, .last_seq = node->last_seq,
         .failed_ms = (uint64_t)node->failed_ms, .cordoned = node->cordoned,
         .quarantined_until_ms = (uint64_t)node->quarantined_until, .quarantines = node->quarantines,
-        .flaps = node->flaps, .delayed_until_ms = (uint64_t)node->delayed_until);
+        .flaps = node->flaps, .delayed_until_ms = (uint64_t)node->delayed_until, .leaving = node->leaving,
+        .ended = node->ended);
     for (const struct mf_stranger *stranger = node->strangers; stranger; stranger = stranger->next)
         PUT(sink, snap_domain, .node = node->name, .id = stranger->id, .name = stranger->name,
             .state = stranger->state, .order_id = stranger->order_id);
@@ -174,6 +175,8 @@ static int load_node(struct mf_broker *b, const struct mf_rec_snap_node *r, char
     node->guests_die_with_me = r->guests_die_with_me;
     node->fences = r->fences;
     mf_fold_set_draining(b, node, r->draining);
+    node->leaving = r->leaving;
+    node->ended = r->ended;
     node->probe_address = mf_own_str(r->probe_address);
     node->failed_ms = (mf_ms)r->failed_ms;
     node->cordoned = r->cordoned;

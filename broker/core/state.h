@@ -244,10 +244,12 @@ struct mf_node {
     bool fences;   /* its keeper ends at-most guests when their lease is over */
     bool draining; /* its instances are being reborn elsewhere */
     struct mf_node *next_draining;
-    bool recovered_told;                    /* node.recovered was said of the failed epoch */
-    mf_ms failed_ms;                        /* wall clock: its newest failure */
-    bool cordoned;                          /* an operator keeps births away */
-    uint32_t quarantines, flaps;            /* in a row; failures lately */
+    bool leaving;                /* its worker asked for that, or it is done: until its next hello */
+    bool ended;                  /* it failed by ending in order */
+    bool recovered_told;         /* node.recovered was said of the failed epoch */
+    mf_ms failed_ms;             /* wall clock: its newest failure */
+    bool cordoned;               /* an operator keeps births away */
+    uint32_t quarantines, flaps; /* in a row; failures lately */
     mf_ms quarantined_until, delayed_until; /* wall clock; 0: not */
     struct mf_stranger *strangers, *last_stranger;
     /* counted by the fold */
@@ -264,6 +266,7 @@ struct mf_node {
     uint64_t peer;     /* its session; 0 without */
     mf_ms lease_until; /* the longest lease granted to it in this reign, whatever the epoch */
     uint64_t welcomed; /* the connection that was given the present epoch, also when that has failed since */
+    bool asks_left;    /* its worker waits until it is drained */
     struct mf_orders creates, destroys, sent;
     uint32_t in_flight, again;
     bool in_sendable, in_changed, matching;
@@ -447,7 +450,8 @@ static inline bool mf_instance_runs(const struct mf_instance *inst) /* as its no
 }
 static inline bool mf_death_of_node(enum mf_death how) /* its node's doing: no blame on the slot */
 {
-    return how == MF_DEATH_ABSENT || how == MF_DEATH_HOST_REBOOT || how == MF_DEATH_FENCED;
+    return how == MF_DEATH_ABSENT || how == MF_DEATH_HOST_REBOOT || how == MF_DEATH_FENCED ||
+           how == MF_DEATH_NODE_ENDED;
 }
 static inline bool mf_node_up(const struct mf_node *node) /* its session is there */
 {

@@ -27,6 +27,7 @@ static void append(struct mf_loop *self, const struct mf_broker_row *row)
     }
     self->rows[self->n_rows++] = *mf_recent_add(self->recent, &stored);
     self->group_created |= row->kind == MF_EV_GROUP_CREATED;
+    self->tally.made[row->kind]++;
 }
 
 void mf_loop_flush(struct mf_loop *self)
@@ -57,6 +58,8 @@ static void send_message(struct mf_loop *self, const struct mf_broker_action *ac
 
     if (!fill_blob(self, &message))
         return;
+    if (message.kind == MF_MSG_ERROR)
+        self->tally.errors[mf_error_value(message.error.code)]++;
     if (mf_peers_send(self->peers, action->peer, &message) == -EAGAIN) {
         mf_log(MF_LOG_WARNING, "a peer reads nothing and is given up", "peer=%" PRIu64, action->peer);
         mf_peers_lose(self->peers, action->peer);

@@ -16,6 +16,7 @@ static void refuse(struct mf_loop *self, enum mf_endpoint endpoint, struct mf_st
 {
     struct mf_message message = mf_reply_error(request_id, code, mf_str(text));
 
+    self->tally.errors[code]++;
     mf_bus_send(self->sockets[endpoint], self->in.identity, self->in.delimiter, &message);
 }
 
@@ -120,6 +121,7 @@ static void take(struct mf_loop *self, enum mf_endpoint endpoint)
     mf_arena_reset(&self->arena);
     if (!sane(self, endpoint) || !decode(self, endpoint, &message))
         return;
+    self->tally.heard[message.kind]++;
     from = mf_peers_meet(self->peers, endpoint, &self->in, &visit);
     handle = from->handle;
     /* A new connection on an old fd ends the old one: that is told first. A visitor's own end comes after

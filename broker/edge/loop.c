@@ -99,6 +99,14 @@ static void make_parts(struct mf_loop *self, const struct mf_loop_options *o)
     self->backups = mf_backups_new(o->engine, self->store, o->state_dir, self->chores, self->peers);
 }
 
+static int open_http(struct mf_loop *self, const struct mf_loop_options *o, char error[512])
+{
+    struct mf_http_pages pages = {.ready = mf_loop_ready, .metrics = mf_loop_metrics, .arg = self};
+
+    mf_str_format(self->store_path, sizeof(self->store_path), "%s", o->store_path);
+    return mf_http_open(o->http, o->http_file, &pages, &self->http, error);
+}
+
 int mf_loop_open(const struct mf_loop_options *o, struct mf_loop **ret_loop, char error[512])
 {
     struct mf_loop *self = calloc(1, sizeof(*self));
@@ -115,6 +123,10 @@ int mf_loop_open(const struct mf_loop_options *o, struct mf_loop **ret_loop, cha
         return r;
     }
     make_parts(self, o);
+    if ((r = open_http(self, o, error)) < 0) {
+        mf_loop_close(&self);
+        return r;
+    }
     start.seq = self->committed;
     start.oldest = self->oldest;
     mf_loop_feed(self, &start);
@@ -126,6 +138,11 @@ int mf_loop_open(const struct mf_loop_options *o, struct mf_loop **ret_loop, cha
 const char *mf_loop_endpoints(const struct mf_loop *self)
 {
     return self->endpoints_text;
+}
+
+const char *mf_loop_http(const struct mf_loop *self)
+{
+    return mf_http_address(self->http);
 }
 
 void mf_loop_describe(const struct mf_loop *self, struct mf_buf *buf)
@@ -194,6 +211,7 @@ static void take_news(struct mf_loop *self)
     take_committed(self, news.committed);
     take_snapshot_news(self, &news);
     take_full(self, &news);
+    self->tally.commits = news.commits;
     if (news.failure && !self->failure) {
         self->failure = news.failure;
         mf_str_format(self->failure_text, sizeof(self->failure_text), "%s", news.text);
@@ -211,6 +229,7 @@ enum {
     ITEM_CLIENT_LINKS,
     ITEM_WORKER,
     ITEM_CLIENT,
+    ITEM_HTTP,
     ITEMS
 };
 
@@ -224,12 +243,13 @@ static long timeout(const struct mf_loop *self, bool more)
     mf_ms at = sooner(mf_broker_deadline(self->broker), mf_streams_deadline(self->streams)), left;
 
     at = sooner(at, sooner(mf_peers_deadline(self->peers), self->snapshot_retry_ms));
+    at = sooner(at, mf_notify_beat(mf_now()));
     if (more)
         return 0;
     if (at == INT64_MAX)
-        return -1;
+        return mf_http_wait(self->http, -1);
     left = at - mf_now();
-    return left < 0 ? 0 : left < 60000 ? (long)left : 60000;
+    return mf_http_wait(self->http, left < 0 ? 0 : left < 60000 ? (long)left : 60000);
 }
 
 static void tick(struct mf_loop *self)
@@ -288,6 +308,7 @@ static void fill_items(struct mf_loop *self, int signals, zmq_pollitem_t items[I
     items[ITEM_CLIENT_LINKS].fd = mf_bus_fd(self->monitors[MF_ENDPOINT_CLIENT]);
     items[ITEM_WORKER].socket = self->sockets[MF_ENDPOINT_WORKER];
     items[ITEM_CLIENT].socket = self->sockets[MF_ENDPOINT_CLIENT];
+    items[ITEM_HTTP].fd = mf_http_fd(self->http);
     for (int i = 0; i < ITEMS; i++)
         items[i].events = ZMQ_POLLIN;
 }
@@ -305,6 +326,7 @@ static bool told_to_stop(int signals)
 int mf_loop_run(struct mf_loop *self, int signals, char error[512])
 {
     zmq_pollitem_t items[ITEMS];
+    uint64_t began_us;
     bool more = false;
 
     fill_items(self, signals, items);
@@ -313,7 +335,10 @@ int mf_loop_run(struct mf_loop *self, int signals, char error[512])
             return mf_str_format(error, 512, "the loop cannot poll: %s", zmq_strerror(zmq_errno())), -EIO;
         if (items[ITEM_SIGNALS].revents && told_to_stop(signals))
             return 0;
+        began_us = mf_metric_clock_us();
         more = turn(self, items);
+        mf_http_serve(self->http, items[ITEM_HTTP].revents, mf_now());
+        mf_histogram_add(&self->tally.turns, mf_metric_clock_us() - began_us);
     }
     mf_str_format(error, 512, "%s", self->failure_text);
     return self->failure;
@@ -354,6 +379,7 @@ void mf_loop_close(struct mf_loop **loop)
 
     if (!self)
         return;
+    mf_http_close(&self->http);
     if (self->writer)
         finish(self);
     mf_chores_stop(&self->chores);

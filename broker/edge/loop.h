@@ -14,6 +14,7 @@ struct mf_loop_options {
     const struct mf_key *key;           /* the broker's own */
     struct mf_keyring *ring; /* of all who may come in; used by the authenticator's thread from now on */
     const char *client_endpoint, *worker_endpoint, *tail_endpoint;
+    const char *http, *http_file; /* protocol/http/http.h */
     struct mf_broker_config core;
     uint64_t retain_rows; /* rows kept below a snapshot, for streams */
 };
@@ -25,6 +26,7 @@ int mf_loop_open(const struct mf_loop_options *options, struct mf_loop **ret_loo
 /* "client=tcp://... worker=tcp://... tail=tcp://..." with the real ports; also in DIR/endpoints, a line each.
  */
 const char *mf_loop_endpoints(const struct mf_loop *self);
+const char *mf_loop_http(const struct mf_loop *self); /* "HOST:PORT", or "none" */
 /* Until a signal comes on `signals` (a signalfd), which is then 0; or negative errno when the store has
  * failed, with a sentence. */
 int mf_loop_run(struct mf_loop *self, int signals, char error[512]);

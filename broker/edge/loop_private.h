@@ -6,12 +6,20 @@
 #include "backup.h"
 #include "blobs.h"
 #include "chores.h"
+#include "exposition.h"
+#include "http.h"
 #include "loop.h"
 #include "peers.h"
 #include "recent.h"
 #include "streams.h"
 #include "tail.h"
 #include "writer.h"
+
+struct mf_loop_tally {                                  /* for /metrics */
+    uint64_t heard[MF_KIND_COUNT], made[MF_KIND_COUNT]; /* messages in, rows out */
+    uint64_t errors[MF_E_COUNT];                        /* sent */
+    struct mf_histogram turns, commits;
+};
 
 struct mf_loop {
     /* the world */
@@ -47,6 +55,10 @@ struct mf_loop {
     unsigned snapshots_dropped;
     mf_ms snapshot_retry_ms; /* INT64_MAX: no */
 
+    struct mf_http *http;
+    struct mf_loop_tally tally;
+    char store_path[4200];
+
     uint64_t oldest, committed;
     bool full;
     int failure;
@@ -70,5 +82,9 @@ void mf_loop_flush(struct mf_loop *self);
 void mf_loop_snapshot(struct mf_loop *self);
 /* Serve streams, at most a bounded number of reads. */
 void mf_loop_serve_streams(struct mf_loop *self);
+
+/* metrics.c: for struct mf_http_pages */
+void mf_loop_metrics(void *loop, struct mf_buf *buf);
+bool mf_loop_ready(void *loop, char why_not[512]);
 
 #endif

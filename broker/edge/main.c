@@ -2,6 +2,7 @@
  * loop.c. */
 #include "loop.h"
 #include "check.h"
+#include "http.h"
 #include "program.h"
 #include "restore.h"
 #include <errno.h>
@@ -16,7 +17,7 @@
 #include <unistd.h>
 
 struct settings {
-    char *state, *keys, *client, *worker, *tail, *pid_file, *restore;
+    char *state, *keys, *client, *worker, *tail, *pid_file, *restore, *http, *http_file, *log_format;
     int64_t retain_rows, snapshot_rows;
     int64_t pulse_ms, silence_ms, agent_grace_ms, alive_ms, create_ms, destroy_ms, resend_ms, monitor_ms;
     int64_t lease_ms, renew_ms, doubt_percent;
@@ -45,6 +46,9 @@ static const struct mf_setting table[] = {
     TEXT(worker, "worker", "tcp://127.0.0.1:7101", false, "Worker endpoint."),
     TEXT(tail, "tail", "tcp://127.0.0.1:7102", false, "Event tail endpoint."),
     TEXT(pid_file, "pid-file", NULL, false, "Write the pid here, locked."),
+    TEXT(http, "http", "127.0.0.1:7110", false, MF_HTTP_DOC),
+    TEXT(http_file, "http-file", NULL, false, MF_HTTP_FILE_DOC),
+    TEXT(log_format, "log-format", NULL, false, MF_LOG_FORMAT_DOC),
     TEXT(
         restore, "restore", NULL, false,
         "A copy made by `mayfly backup`: go on from it, as another history. --state must hold no store yet."),
@@ -170,9 +174,8 @@ static int run(const struct settings *s, int signals, char error[512])
     struct mf_loop_options options = {.engine = &mf_store_sqlite, .retain_rows = (uint64_t)s->retain_rows};
     int r;
 
-    if (mkdir(s->state, 0700) < 0 && errno != EEXIST)
-        return mf_str_format(error, 512, "cannot make %.200s: %s", s->state, strerror(errno)), -errno;
-    if ((r = mf_pidfile(s->pid_file, error)) < 0 || (r = load_keys(s->keys, &key, secret, &ring, error)) < 0)
+    if ((r = mf_state_dir(s->state, 0700, error)) < 0 || (r = mf_pidfile(s->pid_file, error)) < 0 ||
+        (r = load_keys(s->keys, &key, secret, &ring, error)) < 0)
         return r;
     mf_str_format(store_path, sizeof(store_path), "%s/broker.db", s->state);
     options.store_path = store_path;
@@ -182,6 +185,8 @@ static int run(const struct settings *s, int signals, char error[512])
     options.client_endpoint = s->client;
     options.worker_endpoint = s->worker;
     options.tail_endpoint = s->tail;
+    options.http = s->http;
+    options.http_file = s->http_file;
     options.core = core_config(s, secret);
     if (s->restore) {
         r = mf_restore(options.engine, &options.core, s->restore, store_path, error);
@@ -192,9 +197,10 @@ static int run(const struct settings *s, int signals, char error[512])
     if (r == 0)
         r = mf_loop_open(&options, &running, error);
     if (r == 0) {
-        mf_log(MF_LOG_INFO, "ready", "%s", mf_loop_endpoints(running));
+        mf_log(MF_LOG_INFO, "ready", "%s http=%s", mf_loop_endpoints(running), mf_loop_http(running));
         mf_ready(mf_loop_endpoints(running));
         r = mf_loop_run(running, signals, error);
+        mf_notify_stopping();
         mf_loop_close(&running);
     }
     mf_keyring_close(&ring);
@@ -208,7 +214,7 @@ static int check_together(const struct settings *s, char error[1024])
     else if (2 * s->renew_ms > s->lease_ms)
         mf_str_format(error, 1024, "--renew-ms must be at most half of --lease-ms");
     else
-        return 0;
+        return s->http ? mf_http_check(s->http, error) : 0; /* none after --help */
     return -EINVAL;
 }
 
@@ -219,8 +225,11 @@ int main(int argc, char **argv)
     char error[1024] = "", quoted[512];
     int signals = mf_signals_open(), r;
 
+    mf_notify_open();
     r = mf_settings_load("mayfly-broker", "the brain of a Mayfly cluster", table,
                          sizeof(table) / sizeof(table[0]), argc, argv, &arena, &settings, error);
+    if (r >= 0 && mf_log_format_open(settings.log_format, error) < 0)
+        r = -EINVAL;
     if (r >= 0 && check_together(&settings, error) < 0)
         r = -EINVAL; /* --check-config wants to know, too */
     if (r < 0) {

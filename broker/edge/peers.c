@@ -274,6 +274,11 @@ struct mf_connection *mf_peers_meet(struct mf_peers *self, enum mf_endpoint endp
     return connection;
 }
 
+size_t mf_peers_count(const struct mf_peers *self)
+{
+    return mf_map_size(self->by_handle);
+}
+
 struct mf_connection *mf_peers_find(const struct mf_peers *self, uint64_t handle)
 {
     return mf_map_get_u64(self->by_handle, handle);

@@ -44,6 +44,7 @@ void mf_connection_destroy(struct mf_connection **self);
  * was heard. */
 struct mf_connection *mf_peers_meet(struct mf_peers *self, enum mf_endpoint endpoint,
                                     const struct mf_bus_in *in, bool *ret_visit);
+size_t mf_peers_count(const struct mf_peers *self);
 struct mf_connection *mf_peers_find(const struct mf_peers *self, uint64_t handle); /* NULL if gone */
 
 /* 0; -EHOSTUNREACH: it is gone now (take_gone); -EAGAIN: its queue is full, nothing was changed. */

@@ -170,11 +170,12 @@ static int compact(struct mf_writer *self, struct queue *batch, char text[256])
     return passing(r) ? 0 : r;
 }
 
-static void tell_committed(struct mf_writer *self, const struct queue *batch)
+static void tell_committed(struct mf_writer *self, const struct queue *batch, uint64_t took_us)
 {
     if (!batch->n_rows)
         return;
     pthread_mutex_lock(&self->mutex);
+    mf_histogram_add(&self->news.commits, took_us);
     self->news.committed = batch->rows[batch->n_rows - 1].seq;
     pthread_mutex_unlock(&self->mutex);
     ring(self); /* not under the lock: who is woken wants it at once */
@@ -183,10 +184,11 @@ static void tell_committed(struct mf_writer *self, const struct queue *batch)
 static bool commit(struct mf_writer *self, struct queue *batch)
 {
     char text[256] = "";
+    uint64_t began_us = mf_metric_clock_us();
     int r = append_patiently(self, batch, text);
 
     if (!r) {
-        tell_committed(self, batch);
+        tell_committed(self, batch, mf_metric_clock_us() - began_us);
         if (batch->compaction)
             r = compact(self, batch, text);
     }

@@ -7,6 +7,7 @@
 #ifndef MF_WRITER_H
 #define MF_WRITER_H
 
+#include "exposition.h"
 #include "store.h"
 
 struct mf_writer;
@@ -21,14 +22,15 @@ struct mf_compaction { /* one allocation's owner: freed by the writer */
 };
 void mf_compaction_destroy(struct mf_compaction **self);
 
-struct mf_writer_news {         /* what happened since the last look */
-    uint64_t committed;         /* newest row on disk; 0 if none was committed by this writer */
-    uint64_t snapshot_seq;      /* of the newest snapshot stored by this writer; 0 if none */
-    unsigned snapshots_dropped; /* so many found no room and were given up; the rows they would have replaced
-                                   are all there */
-    bool full;                  /* the disk is full now */
-    int failure;                /* negative errno: the writer has given up */
-    char text[256];             /* of failure, or why it is full */
+struct mf_writer_news {          /* what happened since the last look */
+    uint64_t committed;          /* newest row on disk; 0 if none was committed by this writer */
+    uint64_t snapshot_seq;       /* of the newest snapshot stored by this writer; 0 if none */
+    unsigned snapshots_dropped;  /* so many found no room and were given up; the rows they would have replaced
+                                    are all there */
+    bool full;                   /* the disk is full now */
+    struct mf_histogram commits; /* how long each took, waiting for a full disk with it */
+    int failure;                 /* negative errno: the writer has given up */
+    char text[256];              /* of failure, or why it is full */
 };
 
 /* Commits continue at the store's end. The store's writing line belongs to the thread until stop. */

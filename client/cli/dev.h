@@ -3,8 +3,8 @@
  *   DIR/dev.conf        KEY=VALUE: what the cluster is (endpoints, nodes, driver, image root)
  *   DIR/keys            the key directory and every secret certificate
  *   DIR/run/NAME.pid    written and locked by the process itself; NAME.cmd: its command line, one argument a
- * line, to start it again DIR/log/NAME.log    what it says DIR/broker          the broker's store;
- * DIR/nodes/NAME: a worker's; DIR/images: the null driver's
+ * line, to start it again; NAME.http: HOST:PORT of its pages DIR/log/NAME.log    what it says DIR/broker the
+ * broker's store; DIR/nodes/NAME: a worker's; DIR/images: the null driver's
  *
  * Names: broker, health-0, node-0... Processes are found by what /proc says of their program and command
  * line, and signalled through a pidfd that was opened before that was looked at: a pid that was given to

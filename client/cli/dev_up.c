@@ -150,6 +150,15 @@ static void extra(struct mf_cli *cli, struct command *command, const char *name)
         arg(command, text);
 }
 
+/* Where it shows its pages: any port, for there are many programs on this machine; run/NAME.http says which.
+ */
+static void http(struct command *command, const struct mf_dev *dev, const char *name)
+{
+    char path[MF_DEV_PATH];
+    option(command, "--http", "127.0.0.1:0");
+    option(command, "--http-file", mf_dev_path(dev, path, "run/%s.http", name));
+}
+
 static int begin(struct mf_cli *cli, struct command *command, const char *program)
 {
     char path[MF_DEV_PATH];
@@ -173,6 +182,7 @@ static int write_broker(struct mf_cli *cli, const struct mf_dev *dev)
     option(&command, "--worker", dev->worker);
     option(&command, "--tail", dev->tail);
     option(&command, "--pid-file", mf_dev_path(dev, path, "run/broker.pid"));
+    http(&command, dev, "broker");
     if (mf_dev_write_settings(cli, dev))
         return MF_EXIT_MISUSE;
     option(&command, "--config", access(mf_dev_path(dev, path, "broker.yaml"), F_OK) ? NULL : path);
@@ -195,6 +205,7 @@ static int write_health(struct mf_cli *cli, const struct mf_dev *dev, const char
     option(&command, "--name", name);
     option(&command, "--pulse-bind", bind);
     option(&command, "--pid-file", mf_dev_path(dev, path, "run/%s.pid", name));
+    http(&command, dev, name);
     extra(cli, &command, "health-arg");
     return mf_dev_write_command(cli, dev, name, command.args);
 }
@@ -223,6 +234,7 @@ static int write_node(struct mf_cli *cli, const struct mf_dev *dev, const char *
     option(&command, "--key", mf_dev_path(dev, path, "keys/%s.cert_secret", name));
     option(&command, "--state", mf_dev_path(dev, path, "nodes/%s", name));
     option(&command, "--driver", dev->driver);
+    http(&command, dev, name);
     option(&command, "--image-root", dev->image_root);
     option(&command, "--domain-type", null ? NULL : mf_cli_get(cli, "domain-type"));
     option(&command, "--null-script", mf_cli_get(cli, "null-script"));

@@ -34,9 +34,20 @@ static void say_opinions(struct line *line, uint64_t asked, uint64_t echoes)
         say(line, "; %" PRIu64 " of %" PRIu64 " peers that were asked heard it", echoes, asked);
 }
 
+static void say_how_many(struct line *line, uint64_t instances)
+{
+    if (instances)
+        say(line, "; %" PRIu64 " instance%s on it", instances, instances == 1 ? " was" : "s were");
+}
+
 static void say_failed(struct line *line, const struct mf_ev_node_failed *e)
 {
     const char *before = "; ";
+    if (e->evidence == MF_EVIDENCE_ENDED) {
+        say(line, "node %.*s ended in order, and its guests with it", S(e->node));
+        say_how_many(line, e->instances);
+        return;
+    }
     say(line, "%.*s says node %.*s is dead (%s)", S(e->monitor), S(e->node), mf_evidence_word(e->evidence));
     if (e->silent_ms) {
         say(line, "%sno pulse for %" PRIu64 " ms", before, e->silent_ms);
@@ -51,8 +62,7 @@ static void say_failed(struct line *line, const struct mf_ev_node_failed *e)
     say_opinions(line, e->asked, e->echoes);
     if (e->votes > 1)
         say(line, "; %" PRIu64 " monitors agree", e->votes);
-    if (e->instances)
-        say(line, "; %" PRIu64 " instance%s on it", e->instances, e->instances == 1 ? " was" : "s were");
+    say_how_many(line, e->instances);
 }
 
 /* What operators, the breaker and blame bring about. */
@@ -124,7 +134,8 @@ static void say_node_control(struct line *line, const struct mf_event *event)
         say(line, "births may come to node %.*s again", S(event->node_uncordoned.node));
         break;
     case MF_EV_NODE_DRAINING:
-        say(line, "node %.*s is being drained", S(event->node_draining.node));
+        say(line, "node %.*s is being drained%s", S(event->node_draining.node),
+            event->node_draining.leaving ? ": its worker is about to end" : "");
         break;
     case MF_EV_NODE_DRAINED:
         say(line, "nothing is left on node %.*s", S(event->node_drained.node));

@@ -1,5 +1,5 @@
-/* main.c - prints docs/STATES.md from the cores' own tables: lives.def, session.def, guest.def, ear.def. A
- * test compares what it prints with the file. */
+/* main.c - prints docs/STATES.md from the cores' own tables: lives.def, session.def, guest.def, leaving.def,
+ * ear.def. A test compares what it prints with the file. */
 #include "message.h"
 #include "print.h"
 
@@ -19,6 +19,9 @@ static const struct mf_table_name session_states[] = {
 static const struct mf_table_name guest_states[] = {
 #include "guest.def"
 };
+static const struct mf_table_name leaving_states[] = {
+#include "leaving.def"
+};
 static const struct mf_table_name ear_states[] = {
 #include "ear.def"
 };
@@ -32,6 +35,9 @@ static const struct mf_table_name session_events[] = {
 };
 static const struct mf_table_name guest_events[] = {
 #include "guest.def"
+};
+static const struct mf_table_name leaving_events[] = {
+#include "leaving.def"
 };
 static const struct mf_table_name ear_events[] = {
 #include "ear.def"
@@ -48,6 +54,9 @@ static const struct mf_table_row session_rows[] = {
 };
 static const struct mf_table_row guest_rows[] = {
 #include "guest.def"
+};
+static const struct mf_table_row leaving_rows[] = {
+#include "leaving.def"
 };
 #undef MF_MOVE
 #define MF_MOVE(state, event, next, verdict, why) {#state, #event, #next, why, MF_VERDICT_##verdict},
@@ -74,11 +83,12 @@ static void print_broker(void)
 
 static void print_worker(void)
 {
-    printf("\n## Worker: `worker/core/session.def`, `worker/core/guest.def`\n");
+    printf("\n## Worker: `session.def`, `guest.def` and `leaving.def` in `worker/core`\n");
     mf_print_table(
         &(struct mf_table){.title = "session", .doc = "The talk with the broker.", TABLE(session)});
     mf_print_table(
         &(struct mf_table){.title = "guest", .doc = "The life of a guest on this node.", TABLE(guest)});
+    mf_print_table(&(struct mf_table){.title = "leaving", .doc = "The worker's own end.", TABLE(leaving)});
 }
 
 static void print_health(void)

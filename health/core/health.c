@@ -429,6 +429,7 @@ static bool poll_verdict(struct mf_health *self, struct mf_message *message)
             continue; /* said when the doubt is over */
         make_verdict(self, ear, message);
         bool soon = ++ear->said < SAID_SOON;
+        self->counts.verdicts[ear->verdict] += ear->said == 1;
         if (!mf_ear_is_settled(ear))
             ear->say_ms = self->now + (soon ? self->config.verdict_resend_ms : self->config.verdict_slow_ms);
         attend(self, ear);

@@ -3,6 +3,7 @@
 #define MF_HEALTH_STATE_H
 
 #include "arena.h"
+#include "counts.h"
 #include "doubt.h"
 #include "ear.h"
 #include "health.h"
@@ -10,10 +11,6 @@
 #include "probes.h"
 
 enum { MF_HEALTH_MAGIC = 0x6d666865 };
-
-struct mf_health_counts { /* of datagrams, by what became of them */
-    uint64_t heard, malformed, unknown, stale, replayed, forged, unasked;
-};
 
 struct mf_health {
     unsigned magic;

@@ -1,6 +1,7 @@
 /* main.c - mayfly-health: settings, key, sockets, then the loop. Exit codes: 0 ended by a signal, 1 could not
  * run, 2 misuse. */
 #include "check.h"
+#include "http.h"
 #include "monitor.h"
 #include "program.h"
 #include <errno.h>
@@ -9,7 +10,7 @@
 #include <string.h>
 
 struct settings {
-    char *broker, *key, *name, *pulse_bind, *pulse_advertise, *pid_file;
+    char *broker, *key, *name, *pulse_bind, *pulse_advertise, *pid_file, *http, *http_file, *log_format;
     bool probe, verbose;
 };
 
@@ -28,6 +29,9 @@ static const struct mf_setting table[] = {
     {"probe", MF_SET_BOOL, AT(probe), 0, 0, "true", false,
      "ask for second opinions: probe quiet nodes, directly and through their peers"},
     {"pid-file", MF_SET_STRING, AT(pid_file), 0, 4095, NULL, false, "file for the process id"},
+    {"http", MF_SET_STRING, AT(http), 1, 100, "127.0.0.1:7111", false, MF_HTTP_DOC},
+    {"http-file", MF_SET_STRING, AT(http_file), 1, 4000, NULL, false, MF_HTTP_FILE_DOC},
+    {"log-format", MF_SET_STRING, AT(log_format), 1, 10, NULL, false, MF_LOG_FORMAT_DOC},
     {"verbose", MF_SET_BOOL, AT(verbose), 0, 0, "false", false, "log more"},
 };
 
@@ -80,12 +84,14 @@ static int open_monitor(const struct settings *settings, int signals, char error
     if (settings->pulse_advertise && *settings->pulse_advertise)
         mf_str_format(config.pulse_address, sizeof(config.pulse_address), "%s", settings->pulse_advertise);
     mf_log(MF_LOG_INFO, "listening for pulses", "address=%s", config.pulse_address);
-    return mf_monitor_open(&config, settings->broker, &key, pulses, signals, &the_monitor, error);
+    r = mf_monitor_open(&config, settings->broker, &key, pulses, signals, &the_monitor, error);
+    return r < 0 ? r : mf_monitor_serve(the_monitor, settings->http, settings->http_file, error);
 }
 
 int main(int argc, char **argv)
 {
     int signals = mf_signals_open();
+    mf_notify_open();
     struct settings settings = {0};
     struct mf_arena arena = {0};
     char error[1024], quoted[512];
@@ -95,6 +101,9 @@ int main(int argc, char **argv)
     }
     int r = mf_settings_load("mayfly-health", "hears who is alive and tells the broker", table,
                              sizeof(table) / sizeof(table[0]), argc, argv, &arena, &settings, error);
+    if (r >= 0 && (mf_log_format_open(settings.log_format, error) < 0 ||
+                   (settings.http && mf_http_check(settings.http, error) < 0))) /* NULL after --help */
+        r = -EINVAL;
     if (r != 0) {
         if (r < 0)
             fprintf(stderr, "mayfly-health: %s\n", error);

@@ -1,7 +1,7 @@
 /* monitor.c - each turn: links, messages, then every datagram that waits, and only then the time. The order
  * matters: a pulse that lies in the socket's buffer was heard, so it is fed before anybody's silence is
  * judged. */
-#include "monitor.h"
+#include "monitor_private.h"
 
 #include "check.h"
 #include "program.h"
@@ -17,23 +17,6 @@ enum {
     WARN_MS = 5000,    /* between two words about a broker that does not answer */
     REFUSED_MS = 1000, /* until the next try of a key that was refused */
     DRAIN_MS = 50      /* a flood of datagrams holds up the clock at most this long in a turn */
-};
-
-struct mf_monitor {
-    unsigned magic;
-    struct mf_health *core;
-    struct mf_pulse_socket *pulses;
-    void *context, *socket, *pair;
-    int signals;
-    struct mf_bus_in in;
-    struct mf_arena arena;
-    char broker[256];
-    uint32_t dropped;
-    uint64_t unsent;
-    mf_ms unsent_ms; /* when it may be said again that probes cannot be sent */
-    mf_ms retry_ms;  /* when to try again after a refusal; 0: none */
-    mf_ms warn_ms;   /* when to say that nobody answers, unless somebody does */
-    bool ready, stop, refused, linked;
 };
 
 int mf_monitor_open(const struct mf_health_config *config, const char *broker, const struct mf_key *key,
@@ -65,6 +48,7 @@ void mf_monitor_close(struct mf_monitor **self)
     if (!m)
         return;
     MF_MAGIC(m, MONITOR_MAGIC);
+    mf_http_close(&m->http);
     mf_bus_in_free(&m->in);
     mf_bus_close(&m->socket, &m->pair);
     zmq_ctx_term(m->context);
@@ -156,6 +140,7 @@ static void message_came(struct mf_monitor *self, const struct mf_message *messa
         mf_log(MF_LOG_INFO, "welcomed", "term=%llu pulse_ms=%llu silence_ms=%llu",
                (unsigned long long)w->term, (unsigned long long)w->pulse_ms,
                (unsigned long long)w->silence_ms);
+        mf_clock_compare(w->clock_ms);
         if (!self->ready)
             mf_ready("health");
         self->ready = true;
@@ -269,6 +254,19 @@ static void send_all(struct mf_monitor *self)
     warn_unsent(self);
 }
 
+int mf_monitor_serve(struct mf_monitor *self, const char *http, const char *http_file, char error[512])
+{
+    struct mf_http_pages pages = {.ready = mf_monitor_ready, .metrics = mf_monitor_metrics, .arg = self};
+    return mf_http_open(http, http_file, &pages, &self->http, error);
+}
+
+static long wait_ms(struct mf_monitor *self)
+{
+    mf_ms now = mf_now(), at = mf_health_deadline(self->core), beat = mf_notify_beat(now);
+    mf_ms left = (at < beat ? at : beat) - now;
+    return mf_http_wait(self->http, left < 0 ? 0 : (long)left);
+}
+
 int mf_monitor_run(struct mf_monitor *self)
 {
     MF_MAGIC(self, MONITOR_MAGIC);
@@ -277,10 +275,11 @@ int mf_monitor_run(struct mf_monitor *self)
         zmq_pollitem_t items[] = {{.socket = self->socket, .events = ZMQ_POLLIN},
                                   {.socket = self->pair, .events = ZMQ_POLLIN},
                                   {.fd = mf_pulse_socket_fd(self->pulses), .events = ZMQ_POLLIN},
-                                  {.fd = self->signals, .events = ZMQ_POLLIN}};
-        mf_ms wait = mf_health_deadline(self->core) - mf_now();
-        if (zmq_poll(items, 4, wait < 0 ? 0 : (long)wait) < 0 && zmq_errno() != EINTR)
+                                  {.fd = self->signals, .events = ZMQ_POLLIN},
+                                  {.fd = mf_http_fd(self->http), .events = ZMQ_POLLIN}};
+        if (zmq_poll(items, 5, wait_ms(self)) < 0 && zmq_errno() != EINTR)
             return -zmq_errno();
+        uint64_t began_us = mf_metric_clock_us();
         drain_signals(self);
         drain_links(self);
         drain_messages(self);
@@ -288,6 +287,9 @@ int mf_monitor_run(struct mf_monitor *self)
         feed_kind(self, MF_HEALTH_TICK);
         warn_unanswered(self);
         send_all(self);
+        mf_http_serve(self->http, items[4].revents, mf_now());
+        mf_histogram_add(&self->turns, mf_metric_clock_us() - began_us);
     }
+    mf_notify_stopping();
     return 0;
 }

@@ -12,6 +12,8 @@ struct mf_monitor;
 int mf_monitor_open(const struct mf_health_config *config, const char *broker, const struct mf_key *key,
                     struct mf_pulse_socket *pulses, int signals, struct mf_monitor **ret_monitor,
                     char error[512]);
+/* Its pages (protocol/http/http.h); before it runs. */
+int mf_monitor_serve(struct mf_monitor *self, const char *http, const char *http_file, char error[512]);
 /* Until SIGTERM or SIGINT (0) or a fault that cannot be mended (negative errno). */
 int mf_monitor_run(struct mf_monitor *self);
 void mf_monitor_close(struct mf_monitor **self);

@@ -131,7 +131,9 @@ static int bind_socket(const char *address, int *ret_fd, char error[512])
         return r;
     int fd = socket(info->ai_family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0 || bind(fd, info->ai_addr, info->ai_addrlen) < 0) {
-        r = mf_fail(error, -errno, "%s: pulses cannot be received there: %s", address, strerror(errno));
+        r = mf_fail(error, -errno, "%s: pulses cannot be received there: %s%s", address, strerror(errno),
+                    errno == EADDRINUSE ? "; another program has this port: give another --pulse-bind"
+                                        : "; give an address of this machine as --pulse-bind");
         if (fd >= 0)
             close(fd);
     } else {

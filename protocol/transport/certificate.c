@@ -8,6 +8,7 @@
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <zmq.h>
 
 enum { CERTIFICATE_MAX = 8192 };
@@ -79,6 +80,24 @@ static int check_pair(const struct mf_key *key, const char *path, char error[512
     return 0;
 }
 
+/* What can be done about a key that is not there, or not for us to read. */
+static int explain(const char *path, int code, char error[512])
+{
+    if (code == -ENOENT)
+        return mf_fail(
+            error, code,
+            "%s: no such file; `mayfly key init` makes a cluster's keys, `mayfly key create` the key "
+            "of one program, to be taken to where it runs",
+            path);
+    if (code == -EACCES)
+        return mf_fail(
+            error, code,
+            "%s: this program runs as user %u and may not read it; give it the file (chown %u), or "
+            "a way through the folders above it",
+            path, (unsigned)geteuid(), (unsigned)geteuid());
+    return code;
+}
+
 int mf_certificate_read(const char *path, enum mf_certificate_part part, struct mf_key *ret_key,
                         char error[512])
 {
@@ -87,7 +106,7 @@ int mf_certificate_read(const char *path, enum mf_certificate_part part, struct 
     size_t len;
     int r = mf_file_read(path, CERTIFICATE_MAX, secret, &text, &len, error);
     if (r < 0)
-        return r;
+        return explain(path, r, error);
     struct mf_key key = {0};
     zconfig_t *root = len > 0 && is_text(text, len) ? zconfig_str_load(text) : NULL;
     if (root)

@@ -60,7 +60,8 @@ int mf_pidfile(const char *path, char error[512])
         return 0;
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
     if (fd < 0)
-        return mf_fail(error, -errno, "%s: cannot be opened: %s", path, strerror(errno));
+        return mf_fail(error, -errno, "%s: cannot be opened: %s; give a --pid-file that can be written", path,
+                       strerror(errno));
     int r = flock(fd, LOCK_EX | LOCK_NB) < 0 ? -errno : 0;
     if (r == -EWOULDBLOCK)
         r = fail_held(fd, path, error);
@@ -77,6 +78,7 @@ void mf_ready(const char *text)
 {
     const char *value = getenv("MAYFLY_READY_FD");
     char *end;
+    mf_notify_ready(text);
     long fd = value ? strtol(value, &end, 10) : -1;
     if (fd <= STDERR_FILENO || fd > 65535 || *end)
         return;

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # Every benchmark, one JSON object a line, on the release build. The long ones take minutes; run it on an idle machine.
-#   tests/bench/run.sh [provision create guest-death node-death node-silence broker-kill memory core partitions false-verdicts swarm-false-verdicts swarm-mass-loss]
+#   tests/bench/run.sh [provision create guest-death node-death node-silence broker-kill memory core partitions false-verdicts swarm-false-verdicts swarm-mass-loss container-up container-restart container-kill]
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 build=${MAYFLY_BUILD:-build/release}
 export MAYFLY_BIN=$PWD/$build/bin MAYFLY_IMAGE_ROOT=$PWD/$build/images PYTHONDONTWRITEBYTECODE=1
 python=/usr/bin/python3
-[ $# -gt 0 ] || set -- provision create guest-death node-death node-silence broker-kill memory core partitions false-verdicts swarm-false-verdicts swarm-mass-loss
+[ $# -gt 0 ] || set -- provision create guest-death node-death node-silence broker-kill memory core partitions false-verdicts swarm-false-verdicts swarm-mass-loss container-up container-restart container-kill
 
 with_cluster() { # driver, command...: a one-node cluster around the command, which sees MAYFLY_BROKER, MAYFLY_KEY and $scratch
     local driver=$1 state scratch code=0
@@ -35,6 +35,7 @@ for bench; do
     false-verdicts) $python tests/bench/false_verdicts.py ;;
     swarm-false-verdicts) $python tests/bench/swarm.py false-verdicts --minutes "${MAYFLY_MINUTES:-10}" ;;
     swarm-mass-loss) $python tests/bench/swarm.py mass-loss ;;
+    container-up | container-restart | container-kill) $python tests/bench/containers.py "${bench#container-}" ;;
     *) echo "no benchmark '$bench'" >&2; exit 2 ;;
     esac
 done

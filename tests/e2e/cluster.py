@@ -140,6 +140,9 @@ class Cluster:
                 found[words[words.index("-uuid") + 1]] = pid
         return found
 
+    def null_processes(self, node):
+        return [line for _, line in processes_with(f"{self.state}/nodes/{node}") if "mayfly-null" in line]
+
     def null_guests(self, node):
         done = subprocess.run([str(BIN / "mayfly-null"), "--root", str(next((self.state / "nodes" / node).rglob("null.sock")).parent), "--list"],
                               capture_output=True, text=True, timeout=20)

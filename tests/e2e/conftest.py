@@ -43,6 +43,11 @@ def pytest_runtest_makereport(item, call):
 
 
 @pytest.fixture
+def null1(request):
+    yield from make_cluster(request, "null", 1)
+
+
+@pytest.fixture
 def null3(request):
     yield from make_cluster(request, "null", 3)
 

@@ -62,8 +62,10 @@ static void exec_broker(struct broker_process *self, const char *state, const ch
                               "--worker",
                               "tcp://127.0.0.1:*",
                               "--tail",
-                              "tcp://127.0.0.1:*"};
-    size_t n = 11;
+                              "tcp://127.0.0.1:*",
+                              "--http",
+                              "none"};
+    size_t n = 13;
 
     while (extra && *extra && n < ARGS - 1)
         args[n++] = *extra++;

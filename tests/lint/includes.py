@@ -9,17 +9,19 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 ROOMS = {  # folder: folders whose headers it may include
     "protocol": set(),
-    "protocol/transport": {"protocol"},
+    "protocol/system": {"protocol"},
+    "protocol/http": {"protocol"},
+    "protocol/transport": {"protocol", "protocol/system"},
     "broker/core": {"protocol"},
-    "broker/edge": {"protocol", "protocol/transport", "broker/core", "broker/edge/store"},
+    "broker/edge": {"protocol", "protocol/system", "protocol/http", "protocol/transport", "broker/core", "broker/edge/store"},
     "broker/edge/store": {"protocol"},
-    "worker/keeper": {"protocol", "worker/keeper/lease"},
+    "worker/keeper": {"protocol", "protocol/system", "worker/keeper/lease"},
     "worker/keeper/lease": {"protocol"},
     "worker/core": {"protocol"},
     "worker/driver": {"protocol"},
-    "worker/edge": {"protocol", "protocol/transport", "worker/core", "worker/driver", "worker/keeper"},
+    "worker/edge": {"protocol", "protocol/system", "protocol/http", "protocol/transport", "worker/core", "worker/driver", "worker/keeper"},
     "health/core": {"protocol"},
-    "health/edge": {"protocol", "protocol/transport", "health/core"},
+    "health/edge": {"protocol", "protocol/system", "protocol/http", "protocol/transport", "health/core"},
     "client/lib": {"protocol", "protocol/transport"},
     "client/cli": {"protocol", "protocol/transport", "client/lib"},
 }
@@ -27,7 +29,7 @@ CORES = {"broker/core", "worker/core", "worker/keeper/lease", "health/core"}
 CORE_SYSTEM = {"stdbool.h", "stddef.h", "stdint.h", "inttypes.h", "string.h", "stdlib.h", "stdio.h", "errno.h", "limits.h", "stdarg.h", "sys/queue.h"}
 WORLD_CALLS = re.compile(r"\b(time|clock_gettime|gettimeofday|rand|random|getrandom|fopen|open|socket|pthread_create|getenv|usleep|sleep)\s*\(")
 COMMENT_OR_STRING = re.compile(r'"(\\.|[^"\\\n])*"|/\*.*?\*/|//[^\n]*', re.S)
-ONLY = [(re.compile(r"libvirt/"), "worker/driver"), (re.compile(r"sqlite3\.h"), "broker/edge/store"), (re.compile(r"zmq\.h|czmq\.h"), None)]
+ONLY = [(re.compile(r"libvirt/"), "worker/driver"), (re.compile(r"sqlite3\.h"), "broker/edge/store"), (re.compile(r"microhttpd\.h"), "protocol/http"), (re.compile(r"zmq\.h|czmq\.h"), None)]
 WORKER_EDGE_HEADERS = {"keeper_wire.h"}  # all the agent may know of its keeper
 
 

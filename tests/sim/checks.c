@@ -118,6 +118,7 @@ static void check_i8_slot(struct mf_sim_world *world, const struct mf_sim_group 
     if (!slot || !slot->current || mf_sim_is_current(slot->current))
         return;
     mf_ms since = later(later(slot->current->since, group->changed), mf_sim_broker_since(world->broker));
+    since = later(since, mf_sim_store_roomy_since(mf_sim_broker_store(world->broker)));
     mf_ms bound =
         COMMIT_BOUND_MS + 2 * mf_sim_weather_broker(world->weather)->backoff_max_ms; /* with its jitter */
     if (group->policy == MF_POLICY_AT_MOST)

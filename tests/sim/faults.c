@@ -54,6 +54,16 @@ static void all_die(struct mf_sim_world *world, uint32_t target)
     mf_sim_node_kill_all(node_of(world, target));
 }
 
+static void worker_ends(struct mf_sim_world *world, uint32_t target)
+{
+    mf_sim_node_end(node_of(world, target), 0);
+}
+
+static void worker_is_drained(struct mf_sim_world *world, uint32_t target)
+{
+    mf_sim_node_end(node_of(world, target), 500 + (target >> 8) % 15000);
+}
+
 static void node_starts(struct mf_sim_world *world, uint32_t target)
 {
     mf_sim_node_start(node_of(world, target));
@@ -339,6 +349,8 @@ static const struct fault table[] = {
     {"an agent dies", 8, 0, 0, agent_dies, NULL},
     {"an agent stops", 6, 100, 20000, agent_stops, agent_goes_on},
     {"a worker dies", 6, 100, 20000, worker_dies, node_starts},
+    {"a worker ends", 6, 100, 20000, worker_ends, node_starts},
+    {"a worker is drained and ends", 6, 100, 20000, worker_is_drained, node_starts},
     {"a node's processes die", 8, 100, 20000, all_die, node_starts},
     {"a node loses power", 8, 500, 25000, power_fails, power_returns},
     {"a node stops", 8, 100, 15000, node_stops, node_goes_on},

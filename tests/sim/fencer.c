@@ -89,6 +89,12 @@ void mf_sim_fencer_start(struct mf_sim_node *node)
                   (uint64_t)mf_sim_clock_wall(&node->clock, node->world), 0);
 }
 
+void mf_sim_fencer_end(struct mf_sim_node *node)
+{
+    mf_lease_end(&node->keeper.lease, now_of(node));
+    pump(node);
+}
+
 /* Nobody ends what runs on, until another keeper holds it. */
 void mf_sim_fencer_stop(struct mf_sim_node *node)
 {

@@ -8,6 +8,7 @@
 struct mf_sim_node;
 struct mf_sim_guest;
 void mf_sim_fencer_start(struct mf_sim_node *node);
+void mf_sim_fencer_end(struct mf_sim_node *node); /* in order: it ends its at-most guests first */
 void mf_sim_fencer_stop(struct mf_sim_node *node);
 /* From the agent: a session, an intent, its end, a grant. */
 void mf_sim_fencer_action(struct mf_sim_node *node, const struct mf_worker_action *action);

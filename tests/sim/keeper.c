@@ -30,7 +30,7 @@ static void beat_fires(struct mf_sim_event *event)
     struct mf_sim_node *node = MF_SIM_OWNER(event, struct mf_sim_node, keeper.beat);
     struct mf_sim_keeper *keeper = &node->keeper;
     mf_sim_after(node->world, event, keeper->pulse_ms);
-    if (node->frozen || !keeper->epoch)
+    if (node->frozen || !keeper->epoch || keeper->phase == MF_SIM_TELLING)
         return;
     struct mf_pulse pulse = own_pulse(node, MF_PULSE_BEAT, 0);
     uint8_t bytes[MF_PULSE_SIZE];
@@ -128,12 +128,16 @@ static void restart_fires(struct mf_sim_event *event)
 void mf_sim_keeper_start(struct mf_sim_node *node)
 {
     struct mf_sim_keeper *keeper = &node->keeper;
+    if (mf_sim_weather_die_with_me(node->world->weather)) /* each life of the worker is a boot of its own */
+        snprintf(node->boot_id, sizeof(node->boot_id), "boot-%u-%u-%u", node->index, node->boots,
+                 ++node->starts);
     free(keeper->mail);
     *keeper = (struct mf_sim_keeper){
         .up = true, .started_ms = mf_sim_clock_wall(&node->clock, node->world), .pulse_ms = 200};
     keeper->beat.fire = beat_fires;
     keeper->tell.fire = tell_fires;
     keeper->restart.fire = restart_fires;
+    keeper->ending.fire = mf_sim_ending_fires;
     mf_sim_fencer_start(node);
     mf_sim_after(node->world, &keeper->restart, mf_sim_between(node->world, 1, 50));
 }
@@ -145,6 +149,8 @@ void mf_sim_keeper_stop(struct mf_sim_node *node)
     node->keeper.up = false;
     node->keeper.n_mail = 0;
     node->keeper.epoch = 0;
+    node->keeper.phase = MF_SIM_KEEPING;
+    mf_sim_cancel(node->world, &node->keeper.ending);
     mf_sim_cancel(node->world, &node->keeper.beat);
     mf_sim_cancel(node->world, &node->keeper.tell);
     mf_sim_cancel(node->world, &node->keeper.restart);
@@ -184,12 +190,14 @@ void mf_sim_keeper_agent_ended(struct mf_sim_node *node)
             keeper->mail[kept++] = keeper->mail[i];
     keeper->n_mail = kept;
     mf_sim_fencer_agent_ended(node);
-    mf_sim_after(node->world, &keeper->restart, mf_sim_weather_agent_restart(node->world->weather));
+    if (!mf_sim_ending_without_agent(node))
+        mf_sim_after(node->world, &keeper->restart, mf_sim_weather_agent_restart(node->world->weather));
 }
 
 void mf_sim_keeper_agent_began(struct mf_sim_node *node)
 {
     mf_sim_after(node->world, &node->keeper.tell, mf_sim_between(node->world, 1, 12));
+    mf_sim_ending_agent_began(node);
 }
 
 void mf_sim_keeper_tell(struct mf_sim_node *node, const struct mf_worker_event *what)

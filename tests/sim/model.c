@@ -191,7 +191,8 @@ static void check_order(struct mf_sim_model *self, const struct mf_sim_row *row)
         mf_sim_fail(self->world, "I6", "row %llu is caused by row %llu", (unsigned long long)row->seq,
                     (unsigned long long)row->cause);
     bool either =
-        row->kind == MF_EV_INSTANCE_DIED; /* told by a worker it is a root, found at a joining it is not */
+        row->kind == MF_EV_INSTANCE_DIED || /* told by a worker it is a root, found at a joining it is not */
+        row->kind == MF_EV_NODE_DRAINING;   /* asked for by a worker likewise, by an operator not */
     if (!either && desc->root != (row->cause == 0))
         mf_sim_fail(self->world, "I6", "row %llu (%s) has cause %llu, but is %s root",
                     (unsigned long long)row->seq, desc->wire, (unsigned long long)row->cause,

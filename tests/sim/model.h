@@ -49,6 +49,7 @@ struct mf_sim_nodeview {
     struct mf_sim_node *host; /* NULL if no such host exists */
     uint32_t must_go;         /* instances on it that must not be */
     bool cordoned, draining, quarantined;
+    bool leaving;  /* the draining is its worker's wish */
     mf_ms delayed; /* until then it may be kept from being ready */
     uint64_t epoch;
     enum mf_node_state state;

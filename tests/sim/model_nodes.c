@@ -27,6 +27,8 @@ static void node_joined(struct mf_sim_model *self, const struct mf_ev_node_joine
                     (unsigned long long)ev->epoch, (unsigned long long)node->epoch);
     node->epoch = ev->epoch;
     node->state = MF_NODE_STATE_JOINING;
+    node->draining = node->draining && !node->leaving;
+    node->leaving = false;
     node->capacity = ev->capacity;
     mf_sim_model_zone(node->zone, ev->labels);
     if (ev->epoch > self->epoch)
@@ -101,7 +103,22 @@ static void stranger_gone(struct mf_sim_model *self, const struct mf_ev_domain_g
 static void node_forgotten(struct mf_sim_nodeview *view)
 {
     view->state = MF_NODE_STATE_UNSET;
-    view->cordoned = view->draining = view->quarantined = false;
+    view->cordoned = view->draining = view->leaving = view->quarantined = false;
+}
+
+/* An operator's is a cordon as well, and stays one. */
+static void node_draining(struct mf_sim_nodeview *view, bool leaving)
+{
+    view->draining = true;
+    view->leaving = leaving;
+    view->cordoned = view->cordoned || !leaving;
+}
+
+/* A drain that is its worker's wish goes on. */
+static void node_uncordoned(struct mf_sim_nodeview *view)
+{
+    view->cordoned = false;
+    view->draining = view->draining && view->leaving;
 }
 
 static void freeze_moves(struct mf_sim_model *self, bool frozen)
@@ -164,11 +181,10 @@ void mf_sim_model_node_row(struct mf_sim_model *self, const struct mf_sim_row *r
         mf_sim_model_node(self, event->node_cordoned.node)->cordoned = true;
         break;
     case MF_EV_NODE_UNCORDONED:
-        mf_sim_model_node(self, event->node_uncordoned.node)->cordoned = false;
-        mf_sim_model_node(self, event->node_uncordoned.node)->draining = false;
+        node_uncordoned(mf_sim_model_node(self, event->node_uncordoned.node));
         break;
     case MF_EV_NODE_DRAINING:
-        mf_sim_model_node(self, event->node_draining.node)->draining = true;
+        node_draining(mf_sim_model_node(self, event->node_draining.node), event->node_draining.leaving);
         break;
     case MF_EV_NODE_QUARANTINED:
         mf_sim_model_node(self, event->node_quarantined.node)->quarantined = true;

@@ -79,7 +79,7 @@ static const char *held_node(const struct mf_sim_world *world)
     size_t cursor = 0;
     for (void *value; mf_map_next(world->model->nodes, &cursor, &value);) {
         const struct mf_sim_nodeview *view = value;
-        if (view->state && (view->cordoned || view->draining || view->quarantined))
+        if (view->state && (view->cordoned || (view->draining && !view->leaving) || view->quarantined))
             return view->name;
     }
     return NULL;

@@ -35,6 +35,11 @@ enum guest_states {
 #include "guest.def"
 };
 #undef MF_STATE
+#define MF_STATE(ID, word, doc) LEAVING_##ID,
+enum leaving_states {
+#include "leaving.def"
+};
+#undef MF_STATE
 #define MF_STATE(ID, word, doc) EAR_##ID,
 enum ear_states {
 #include "ear.def"
@@ -50,6 +55,11 @@ enum session_events {
 #define MF_TRIGGER(ID, word, doc) GUEST_ON_##ID,
 enum guest_events {
 #include "guest.def"
+};
+#undef MF_TRIGGER
+#define MF_TRIGGER(ID, word, doc) LEAVING_ON_##ID,
+enum leaving_events {
+#include "leaving.def"
 };
 #undef MF_TRIGGER
 #define MF_TRIGGER(ID, word, doc) EAR_ON_##ID,
@@ -74,6 +84,13 @@ static const struct cell guest_cells[] = {
 };
 #undef MF_MOVE
 #undef MF_REFUSE
+#define MF_MOVE(state, event, next, act, why) {LEAVING_##state, LEAVING_ON_##event, #state, #event, true},
+#define MF_REFUSE(state, event, why)          {LEAVING_##state, LEAVING_ON_##event, #state, #event, false},
+static const struct cell leaving_cells[] = {
+#include "leaving.def"
+};
+#undef MF_MOVE
+#undef MF_REFUSE
 #define MF_MOVE(state, event, next, act, why) {EAR_##state, EAR_ON_##event, #state, #event, true},
 #define MF_REFUSE(state, event, why)          {EAR_##state, EAR_ON_##event, #state, #event, false},
 static const struct cell ear_cells[] = {
@@ -87,6 +104,7 @@ static const struct table tables[] = {{"instance", .life = &mf_life_instance},
                                       {"order", .life = &mf_life_order},
                                       {"session", CELLS(session)},
                                       {"guest", CELLS(guest)},
+                                      {"leaving", CELLS(leaving)},
                                       {"ear", CELLS(ear)}};
 enum { TABLES = sizeof(tables) / sizeof(tables[0]) };
 

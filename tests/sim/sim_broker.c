@@ -166,7 +166,7 @@ static void pump(struct mf_sim_broker *self)
     unsigned n = 0;
     while (!self->world->failed && mf_broker_poll(self->core, &action)) {
         carry_out(self, &action);
-        if (++n > POLL_LIMIT)
+        if (++n > POLL_LIMIT + 200 * self->world->n_nodes)
             mf_sim_fail(self->world, "poll", "the broker's core has no end of actions");
     }
     check_core(self);

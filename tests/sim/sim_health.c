@@ -49,7 +49,7 @@ static void feed_one(struct mf_sim_health *self, const struct mf_health_event *e
     mf_health_feed(self->core, mf_sim_clock_now(&self->clock, self->world), event);
     for (unsigned n = 0; !self->world->failed && mf_health_poll(self->core, &action); n++) {
         carry_out(self, &action);
-        if (n > 100000)
+        if (n > 100000 + 20 * self->world->n_nodes)
             mf_sim_fail(self->world, "poll", "the monitor's core has no end of actions");
     }
     if (mf_sim_look(self->world, &self->checked))

@@ -72,6 +72,10 @@ static void thaw_dead(struct mf_sim_node *self)
 
 void mf_sim_node_kill_worker(struct mf_sim_node *self)
 {
+    if (mf_sim_weather_die_with_me(self->world->weather)) {
+        mf_sim_node_kill_all(self);
+        return;
+    }
     mf_sim_trace(self->world, self->name, "keeper and agent die, guests live on");
     mf_sim_keeper_stop(self);
     mf_sim_agent_stop(self, false);
@@ -101,6 +105,7 @@ void mf_sim_node_power_off(struct mf_sim_node *self)
 
 void mf_sim_node_start(struct mf_sim_node *self)
 {
+    self->keeper.again = self->keeper.phase != MF_SIM_KEEPING;
     if (self->keeper.up)
         return;
     mf_sim_trace(self->world, self->name, "starts (%s, %zu guests)", self->boot_id, self->hypervisor.n);

@@ -15,6 +15,7 @@
 
 enum { MF_SIM_LEASE_PLACES = 64 };
 struct mf_sim_job;
+enum mf_sim_phase { MF_SIM_KEEPING, MF_SIM_DRAINING, MF_SIM_ENDING, MF_SIM_KILLING, MF_SIM_TELLING };
 struct mf_sim_keeper {
     bool up;
     mf_ms started_ms, pulse_ms;
@@ -34,13 +35,16 @@ struct mf_sim_keeper {
     size_t n_mail, cap_mail;
     struct mf_lease lease;
     struct mf_lease_entry entries[MF_SIM_LEASE_PLACES];
-    struct mf_sim_event beat, tell, restart, lease_tick;
+    struct mf_sim_event beat, tell, restart, lease_tick, ending;
+    enum mf_sim_phase phase; /* of its own end */
+    mf_ms phase_until;
+    bool quiet, again; /* nothing is being born; it is started again when it has ended */
 };
 struct mf_sim_node {
     struct mf_sim_world *world;
     uint32_t index;
     char name[MF_NAME_MAX + 1], machine_id[65], boot_id[65];
-    uint32_t boots;
+    uint32_t boots, starts;
     bool frozen;       /* the whole host, its guests too */
     bool agent_frozen; /* only the agent */
     bool fences;       /* its keeper can end guests by itself */
@@ -65,12 +69,14 @@ struct mf_sim_node {
 struct mf_sim_node *mf_sim_node_new(struct mf_sim_world *world, uint32_t index); /* comes up with the world */
 void mf_sim_node_destroy(struct mf_sim_node **self);
 
-void mf_sim_node_kill_agent(struct mf_sim_node *self);  /* the keeper starts another one soon */
-void mf_sim_node_kill_worker(struct mf_sim_node *self); /* keeper and agent; guests live on */
-void mf_sim_node_kill_all(struct mf_sim_node *self);    /* keeper, agent, guests; the host lives on */
-void mf_sim_node_power_off(struct mf_sim_node *self);   /* the host; nobody is told */
-void mf_sim_node_start(struct mf_sim_node *self);       /* the worker again, where it is down */
-void mf_sim_node_reboot(struct mf_sim_node *self);      /* as start, after a power-off: a new boot */
+void mf_sim_node_kill_agent(struct mf_sim_node *self); /* the keeper starts another one soon */
+void mf_sim_node_kill_worker(
+    struct mf_sim_node *self); /* keeper and agent; guests live on, unless they end with it */
+void mf_sim_node_end(struct mf_sim_node *self, mf_ms drain_ms); /* the worker is told to end */
+void mf_sim_node_kill_all(struct mf_sim_node *self);            /* keeper, agent, guests; the host lives on */
+void mf_sim_node_power_off(struct mf_sim_node *self);           /* the host; nobody is told */
+void mf_sim_node_start(struct mf_sim_node *self);               /* the worker again, where it is down */
+void mf_sim_node_reboot(struct mf_sim_node *self);              /* as start, after a power-off: a new boot */
 void mf_sim_node_freeze(struct mf_sim_node *self, bool frozen);
 void mf_sim_node_freeze_agent(struct mf_sim_node *self, bool frozen);
 bool mf_sim_node_agent_stopped(const struct mf_sim_node *self);
@@ -98,6 +104,10 @@ void mf_sim_keeper_agent_began(struct mf_sim_node *node);
 void mf_sim_keeper_death(struct mf_sim_node *node, struct mf_uuid id, enum mf_death how);
 void mf_sim_keeper_tell(struct mf_sim_node *node, const struct mf_worker_event *what); /* soon, in order */
 void mf_sim_keeper_datagram(struct mf_sim_node *node, struct mf_sim_host from, const void *bytes, size_t len);
+void mf_sim_ending_agent_began(struct mf_sim_node *node);
+bool mf_sim_ending_without_agent(struct mf_sim_node *node); /* false: it goes on, another one will come */
+void mf_sim_ending_action(struct mf_sim_node *node, enum mf_worker_action_kind kind);
+void mf_sim_ending_fires(struct mf_sim_event *event);
 void mf_sim_agent_start(struct mf_sim_node *node);
 void mf_sim_agent_stop(struct mf_sim_node *node, bool silent);
 void mf_sim_agent_feed(struct mf_sim_node *node, const struct mf_worker_event *event);

@@ -92,7 +92,7 @@ static void draw_make(struct mf_sim_weather *self)
                                                .disk_mib = ONE_OF(world, 5000, 1000000)};
     self->lanes = (uint32_t)ONE_OF(world, 1, 4);
     self->heartbeat_ms = (mf_ms)ONE_OF(world, 4000, 4000, 20000);
-    self->die_with_me = mf_sim_chance(world, 10);
+    self->die_with_me = mf_sim_chance(world, 30);
     self->fences = mf_sim_chance(world, 75);
     self->quick = mf_sim_chance(world, 40);
     self->heal_bound = 420000; /* a node that failed often is kept waiting for up to 5 minutes */
@@ -241,6 +241,11 @@ bool mf_sim_weather_reboots_change(const struct mf_sim_weather *self)
 bool mf_sim_weather_fences(const struct mf_sim_weather *self)
 {
     return self->fences;
+}
+
+bool mf_sim_weather_die_with_me(const struct mf_sim_weather *self)
+{
+    return self->die_with_me;
 }
 
 bool mf_sim_weather_strangers(const struct mf_sim_weather *self)

@@ -31,6 +31,7 @@ void mf_sim_weather_worker_config(const struct mf_sim_weather *self, struct mf_w
 bool mf_sim_weather_reboots_change(const struct mf_sim_weather *self); /* a host may come back smaller */
 bool mf_sim_weather_fences(
     const struct mf_sim_weather *self); /* keepers fence: at-most groups are asked for */
+bool mf_sim_weather_die_with_me(const struct mf_sim_weather *self); /* guests end with their worker */
 bool mf_sim_weather_strangers(
     const struct mf_sim_weather *self); /* hosts may hold domains of our name space */
 unsigned mf_sim_weather_groups(const struct mf_sim_weather *self);            /* of one client */

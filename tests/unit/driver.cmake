@@ -2,6 +2,7 @@
 mf_test(test_driver_xml SOURCES test_driver_xml.c USES mf_driver LABELS unit)
 mf_test(test_driver_halfborn SOURCES test_driver_halfborn.c USES mf_driver LABELS unit)
 mf_test(test_driver_process SOURCES test_driver_process.c USES mf_driver LABELS unit)
+mf_test(test_driver_daemon SOURCES test_driver_daemon.c USES mf_driver LABELS unit)
 mf_test(test_driver_console SOURCES test_driver_console.c USES mf_driver LABELS unit)
 mf_test(test_driver_null SOURCES test_driver_null.c driver_world.c USES mf_driver LABELS unit ARGS $<TARGET_FILE:mayfly-null>)
 add_dependencies(test_driver_null mayfly-null)

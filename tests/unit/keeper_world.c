@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sched.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
@@ -18,6 +20,7 @@
 /* SPAWN: to the made-up agent: start a guest of this id whose parent ends; answers its pid */
 enum { LIMIT_MS = 10000, SPAWN = 100 };
 
+bool keeper_is_init;
 static const char *keeper_program;
 static char self_program[4096];
 
@@ -142,8 +145,12 @@ void accept_agent(struct world *w)
 
 pid_t start_keeper(const char *const *args)
 {
-    pid_t pid = fork();
+    pid_t pid =
+        keeper_is_init ? (pid_t)syscall(SYS_clone, CLONE_NEWPID | CLONE_NEWNS | SIGCHLD, 0, 0, 0, 0) : fork();
     if (pid == 0) {
+        if (keeper_is_init && (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+                               mount("proc", "/proc", "proc", 0, NULL) < 0))
+            _exit(126);
         execv(keeper_program, (char **)args);
         _exit(127);
     }
@@ -166,7 +173,7 @@ int open_monitor(void)
     return fd;
 }
 
-void start_world_keeper(struct world *w, const char *watchdog)
+void start_world_keeper(struct world *w, const char *flag, const char *value)
 {
     const char *args[] = {"mayfly-keeper",
                           "--node",
@@ -177,11 +184,11 @@ void start_world_keeper(struct world *w, const char *watchdog)
                           w->pid_path,
                           "--agent",
                           self_program,
-                          watchdog ? "--watchdog" : "--",
-                          watchdog ? watchdog : "agent",
-                          watchdog ? "--" : w->control_path,
-                          watchdog ? "agent" : NULL,
-                          watchdog ? w->control_path : NULL,
+                          flag ? flag : "--",
+                          flag ? value : "agent",
+                          flag ? "--" : w->control_path,
+                          flag ? "agent" : NULL,
+                          flag ? w->control_path : NULL,
                           NULL};
     w->keeper = start_keeper(args);
     accept_agent(w);
@@ -203,7 +210,7 @@ int setup(void **state)
     w->agent = -1;
     w->monitor = open_monitor();
     memset(w->key, 7, sizeof w->key);
-    start_world_keeper(w, NULL);
+    start_world_keeper(w, NULL, NULL);
     *state = w;
     return 0;
 }

@@ -33,7 +33,8 @@ int teardown(void **state);
 int world_main(int argc, char **argv, int (*run)(void));
 
 pid_t start_keeper(const char *const *args);
-void start_world_keeper(struct world *w, const char *watchdog);
+void start_world_keeper(struct world *w, const char *flag, const char *value); /* NULL: no such flag */
+extern bool keeper_is_init; /* the next ones are PID 1 of a namespace of their own, with its own /proc */
 void accept_agent(struct world *w); /* the next one the keeper starts */
 void expect_agent_ended(struct world *w);
 int exit_of(pid_t pid);

@@ -21,15 +21,12 @@ static void alive(struct stage *s)
     stage_monitor(s, (struct mf_message){.kind = MF_MSG_MONITOR_ALIVE});
 }
 
-static void open_running(struct stage *s, bool dies_with_me)
+static void open_running(struct stage *s)
 {
     stage_open(s);
     stage_monitor_hello(s);
-    for (int i = 0; i < 3; i++) {
-        struct mf_message hello = stage_hello_message(i);
-        hello.hello.guests_die_with_me = dies_with_me;
-        stage_hello_as(s, i, hello);
-    }
+    for (int i = 0; i < 3; i++)
+        stage_hello(s, i, NULL, 0);
     stage_provision(s, "web", 3);
     stage_answer_all(s);
     for (int i = 0; i < 4; i++) {
@@ -58,7 +55,7 @@ static void test_after_a_pause_nobody_dies_at_once(void **state)
 {
     struct stage s;
 
-    open_running(&s, false);
+    open_running(&s);
     stop_and_go_on(&s, 30000);
     size_t rows = s.n_rows;
     stage_verdict(&s, 1, MF_VERDICT_SUSPECT);
@@ -77,7 +74,7 @@ static void test_what_is_taken_back_in_the_grace_never_counts(void **state)
 {
     struct stage s;
 
-    open_running(&s, false);
+    open_running(&s);
     stop_and_go_on(&s, 30000);
     stage_verdict(&s, 1, MF_VERDICT_FAILED);
     pass_alive(&s, 1000);
@@ -92,7 +89,7 @@ static void test_a_short_delay_is_no_pause(void **state)
 {
     struct stage s;
 
-    open_running(&s, false);
+    open_running(&s);
     stop_and_go_on(&s, 1000);
     stage_verdict(&s, 1, MF_VERDICT_FAILED);
     assert_int_equal(node(&s, 1)->state, MF_NODE_STATE_FAILED);
@@ -103,7 +100,7 @@ static void test_a_reign_begins_with_grace(void **state)
 {
     struct stage s;
 
-    open_running(&s, false);
+    open_running(&s);
     stage_restart(&s, s.n_rows);
     stage_monitor_hello(&s);
     for (int i = 0; i < 3; i++)
@@ -120,20 +117,17 @@ static void test_a_reign_begins_with_grace(void **state)
     stage_close(&s);
 }
 
-/* Its close is a fact, but a broker that was away may have let the connection fall itself. */
-static void test_a_close_in_the_grace_is_no_fact(void **state)
+/* What a worker says of its own end is no matter of who listened. */
+static void test_an_end_in_the_grace_is_a_fact(void **state)
 {
     struct stage s;
 
-    open_running(&s, true);
+    open_running(&s);
     stop_and_go_on(&s, 30000);
-    stage_gone(&s, s.worker[1]);
-    assert_int_equal(node(&s, 1)->state, MF_NODE_STATE_READY);
-    stage_verdict(&s, 1, MF_VERDICT_FAILED); /* the monitor says what it is worth */
-    pass_alive(&s, STAGE_GRACE);
+    stage_worker(
+        &s, 1,
+        (struct mf_message){.kind = MF_MSG_LEAVING, .leaving = {.epoch = s.epoch[1], .guests_dead = true}});
     assert_int_equal(node(&s, 1)->state, MF_NODE_STATE_FAILED);
-    stage_gone(&s, s.worker[2]);
-    assert_int_equal(node(&s, 2)->state, MF_NODE_STATE_FAILED); /* a fact, at once */
     stage_close(&s);
 }
 
@@ -144,7 +138,7 @@ int main(void)
         cmocka_unit_test(test_what_is_taken_back_in_the_grace_never_counts),
         cmocka_unit_test(test_a_short_delay_is_no_pause),
         cmocka_unit_test(test_a_reign_begins_with_grace),
-        cmocka_unit_test(test_a_close_in_the_grace_is_no_fact),
+        cmocka_unit_test(test_an_end_in_the_grace_is_a_fact),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -402,12 +402,33 @@ static void ask(struct world *w)
     }
 }
 
+/* Its worker wants to be drained, or ends and has killed its guests. */
+static void leave(struct world *w, int node, bool dead)
+{
+    struct host *host = &w->hosts[node];
+
+    if (dead)
+        host->n = 0;
+    stage_worker(
+        &w->s, node,
+        (struct mf_message){.kind = MF_MSG_LEAVING,
+                            .leaving = {.epoch = w->s.epoch[node], .guests_dead = dead, .drain = !dead}});
+    if (!dead)
+        return;
+    stage_gone(&w->s, w->s.worker[node]);
+    host->connected = false;
+}
+
 static void fault(struct world *w)
 {
     int node = (int)mf_random_below(&w->random, NODES);
     struct host *host = &w->hosts[node];
 
-    switch (mf_random_below(&w->random, 13)) {
+    switch (mf_random_below(&w->random, 14)) {
+    case 13:
+        if (host->connected && w->s.epoch[node])
+            leave(w, node, chance(w, 50));
+        return;
     case 12:
         if (chance(w, 30))
             intrude(w, host);

@@ -277,7 +277,7 @@ static void restart(struct world *w)
     kill(w->keeper, SIGKILL);
     assert_int_equal(exit_of(w->keeper), -1);
     expect_agent_ended(w);
-    start_world_keeper(w, NULL);
+    start_world_keeper(w, NULL, NULL);
 }
 
 static void a_new_keeper_goes_on_with_the_lease(void **state)
@@ -410,7 +410,7 @@ static void watchdog(void **state)
     int fifo = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
     kill(w->keeper, SIGTERM);
     assert_int_equal(exit_of(w->keeper), 0);
-    start_world_keeper(w, path);
+    start_world_keeper(w, "--watchdog", path);
     begin_session(w);
     watch(w, 2, spawn(w, 2));
     settle(w);

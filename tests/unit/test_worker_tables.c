@@ -1,4 +1,4 @@
-/* The two tables of the worker's core are whole: every state x event has exactly one row, a move or a
+/* The tables of the worker's core are whole: every state x event has exactly one row, a move or a
  * refusal, with its reason. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -58,9 +58,17 @@ static void guest_table_is_whole(void **state)
     check_table(moves, n, 9, 14);
 }
 
+static void leaving_table_is_whole(void **state)
+{
+    const struct mf_worker_move *moves;
+    size_t n = mf_worker_leaving_moves(&moves);
+    check_table(moves, n, 7, 8);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(session_table_is_whole),
-                                       cmocka_unit_test(guest_table_is_whole)};
+                                       cmocka_unit_test(guest_table_is_whole),
+                                       cmocka_unit_test(leaving_table_is_whole)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

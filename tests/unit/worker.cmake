@@ -5,6 +5,7 @@ mf_test(test_worker_jobs SOURCES test_worker_jobs.c worker_trace.c USES mf_worke
 mf_test(test_worker_reports SOURCES test_worker_reports.c worker_trace.c USES mf_worker_core LABELS unit)
 mf_test(test_worker_storm SOURCES test_worker_storm.c worker_trace.c USES mf_worker_core LABELS unit)
 mf_test(test_worker_gate SOURCES test_worker_gate.c worker_trace.c USES mf_worker_core LABELS unit)
+mf_test(test_worker_leaving SOURCES test_worker_leaving.c worker_trace.c USES mf_worker_core LABELS unit)
 mf_test(test_worker_lease SOURCES test_worker_lease.c USES mf_lease LABELS unit)
 mf_test(test_worker_images SOURCES test_worker_images.c USES mf_worker_edge LABELS unit)
 mf_test(test_worker_seed SOURCES test_worker_seed.c USES mf_worker_edge LABELS unit)
@@ -14,6 +15,9 @@ mf_test(test_worker_keeper SOURCES test_worker_keeper.c keeper_world.c USES mf_k
 add_dependencies(test_worker_keeper mayfly-keeper)
 mf_test(test_worker_fencing SOURCES test_worker_fencing.c keeper_world.c USES mf_keeper ARGS $<TARGET_FILE:mayfly-keeper> LABELS unit)
 add_dependencies(test_worker_fencing mayfly-keeper)
+mf_test(test_worker_ending SOURCES test_worker_ending.c keeper_world.c USES mf_keeper ARGS $<TARGET_FILE:mayfly-keeper> LABELS unit)
+add_dependencies(test_worker_ending mayfly-keeper)
+set_tests_properties(test_worker_ending PROPERTIES SKIP_RETURN_CODE 77)
 
 # The same once more on a keeper that dies of any allocation after its start; and proof that it would.
 add_executable(keeper_trapped ${CMAKE_SOURCE_DIR}/worker/keeper/main.c keeper_trap.c)
@@ -22,6 +26,9 @@ target_link_options(keeper_trapped PRIVATE -Wl,--wrap=epoll_wait)
 set_target_properties(keeper_trapped PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
 add_test(NAME test_worker_keeper_trapped COMMAND test_worker_keeper $<TARGET_FILE:keeper_trapped>)
 add_test(NAME test_worker_fencing_trapped COMMAND test_worker_fencing $<TARGET_FILE:keeper_trapped>)
+add_test(NAME test_worker_ending_trapped COMMAND test_worker_ending $<TARGET_FILE:keeper_trapped>)
 add_test(NAME test_worker_trap_snaps COMMAND keeper_trapped --agent /bin/true)
-set_tests_properties(test_worker_keeper_trapped test_worker_fencing_trapped test_worker_trap_snaps PROPERTIES LABELS unit)
+set_tests_properties(test_worker_keeper_trapped test_worker_fencing_trapped test_worker_ending_trapped test_worker_trap_snaps
+                     PROPERTIES LABELS unit)
+set_tests_properties(test_worker_ending_trapped PROPERTIES SKIP_RETURN_CODE 77)
 set_tests_properties(test_worker_trap_snaps PROPERTIES ENVIRONMENT KEEPER_TRAP_PROVES_ITSELF=1 PASS_REGULAR_EXPRESSION "an allocation after the start")

@@ -78,6 +78,12 @@ static void say_message(struct trace *self, const struct mf_message *message)
     case MF_MSG_LEASE_ASK:
         say(self, "lease-ask %llu epoch=%llu\n", LL(message->lease_ask.ask_id), LL(message->lease_ask.epoch));
         break;
+    case MF_MSG_LEAVING:
+        say(self, "leaving epoch=%llu", LL(message->leaving.epoch));
+        if (message->leaving.drain)
+            say(self, " drain=%llu", LL(message->leaving.remaining_ms));
+        say(self, message->leaving.guests_dead ? " dead\n" : "\n");
+        break;
     case MF_MSG_LOG_TAIL:
         say(self, "log-tail ask=%llu %.*s '%.*s'\n", LL(message->log_tail.ask_id),
             (int)message->log_tail.code.len, message->log_tail.code.ptr, (int)message->log_tail.text.len,
@@ -131,6 +137,12 @@ static void say_action(struct trace *self, const struct mf_worker_action *action
     case MF_WORKER_LEASE_GRANT:
         say(self, "lease-grant %llu epoch=%llu for=%lld\n", LL(action->ask_id), LL(action->epoch),
             (long long)action->lease_ms);
+        break;
+    case MF_WORKER_QUIET:
+        say(self, "quiet\n");
+        break;
+    case MF_WORKER_LEFT:
+        say(self, "left\n");
         break;
     case MF_WORKER_SESSION:
         say(self, "session epoch=%llu term=%llu pulse=%lld monitors=%zu\n", LL(action->epoch),

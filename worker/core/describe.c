@@ -1,4 +1,4 @@
-/* describe.c - the core as text, the check of its invariants, and its two tables as data for docs and tests.
+/* describe.c - the core as text, the check of its invariants, and its tables as data for docs and tests.
  */
 #include "state.h"
 #include <stdarg.h>
@@ -15,6 +15,9 @@ static const char *const session_words[] = {
 static const char *const life_words[] = {
 #include "guest.def"
 };
+static const char *const leaving_words[] = {
+#include "leaving.def"
+};
 #undef MF_STATE
 #undef MF_TRIGGER
 #undef MF_MOVE
@@ -29,6 +32,9 @@ static const struct mf_worker_move session_moves[] = {
 };
 static const struct mf_worker_move guest_moves[] = {
 #include "guest.def"
+};
+static const struct mf_worker_move leaving_moves[] = {
+#include "leaving.def"
 };
 #undef MF_STATE
 #undef MF_TRIGGER
@@ -47,6 +53,12 @@ size_t mf_worker_guest_moves(const struct mf_worker_move **ret_moves)
     return sizeof guest_moves / sizeof *guest_moves;
 }
 
+size_t mf_worker_leaving_moves(const struct mf_worker_move **ret_moves)
+{
+    *ret_moves = leaving_moves;
+    return sizeof leaving_moves / sizeof *leaving_moves;
+}
+
 const char *mf_session_word(enum mf_session_state state)
 {
     return session_words[state];
@@ -55,6 +67,11 @@ const char *mf_session_word(enum mf_session_state state)
 const char *mf_guest_life_word(enum mf_guest_life life)
 {
     return life_words[life];
+}
+
+const char *mf_leaving_word(enum mf_leaving_state state)
+{
+    return leaving_words[state];
 }
 
 static void line(struct mf_buf *buf, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -75,6 +92,8 @@ void mf_worker_describe(const struct mf_worker *self, struct mf_buf *buf)
          (unsigned long long)self->ignored);
     if (*mf_worker_refusal(self))
         line(buf, "  refused: %s\n", self->refusal);
+    if (self->leaving != MF_LEAVING_STAYING)
+        line(buf, "  leaves: %s\n", mf_leaving_word(self->leaving));
     line(buf, "  list ticket=%llu busy=%d wanted=%d\n", (unsigned long long)self->ticket, self->list_busy,
          self->list_wanted);
     for (unsigned life = 0; life < MF_GUEST_COUNT; life++) {
@@ -127,5 +146,7 @@ void mf_worker_check(const struct mf_worker *self)
     MF_CHECK(self->n_lives[MF_GUEST_DESTROYING] <= self->config.destroy_lanes);
     MF_CHECK(self->first_report + self->n_reports <= self->cap_reports);
     MF_CHECK(self->session != MF_SESSION_WELCOMED || self->epoch != 0);
+    MF_CHECK(self->leaving < MF_LEAVING_QUIET ||
+             self->n_lives[MF_GUEST_CREATING] + self->n_lives[MF_GUEST_DOOMED] == 0);
     MF_CHECK(!self->log_busy || self->log_asks.n > 0);
 }

@@ -1,12 +1,14 @@
 /* orders.c - orders as they come in. Three things may be wrong with one (no session, another epoch, a lower
- * term): then it is not acknowledged and moves nothing. One that was answered already is acknowledged and no
- * more: its result is on its way. An at-most create is refused where no keeper could end it. So is a create
- * of a guest whose death is on its way: the broker gave it before it knew, and a life does not come back. */
+ * term): then, as when the worker ends, it is not acknowledged and moves nothing. One that was answered
+ * already is acknowledged and no more: its result is on its way. An at-most create is refused where no keeper
+ * could end it. So is a create of a guest whose death is on its way: the broker gave it before it knew, and a
+ * life does not come back. */
 #include "state.h"
 
 static bool acceptable(struct mf_worker *self, uint64_t epoch, uint64_t term)
 {
-    if (self->session != MF_SESSION_WELCOMED || epoch != self->epoch || term < self->term) {
+    bool ours = self->session == MF_SESSION_WELCOMED && epoch == self->epoch && term >= self->term;
+    if (!ours || mf_worker_ends(self)) {
         self->ignored++;
         return false;
     }

@@ -59,7 +59,7 @@ static struct mf_report *append(struct mf_worker *self, enum mf_kind kind, struc
 
 static void send_new(struct mf_worker *self, struct mf_report *report)
 {
-    if (self->session == MF_SESSION_WELCOMED)
+    if (self->session == MF_SESSION_WELCOMED && !mf_worker_ends(self))
         send_report(self, report);
 }
 
@@ -148,6 +148,8 @@ void mf_reports_drop(struct mf_worker *self, bool deaths_too)
 
 void mf_reports_begin(struct mf_worker *self)
 {
+    if (mf_worker_ends(self))
+        return;
     for (size_t i = 0; i < self->n_reports; i++)
         send_report(self, reports_of(self)[i]);
     self->resend_at = self->now + self->config.report_ms;

@@ -63,6 +63,7 @@ static void act_welcome(struct mf_worker *self, const struct mf_message *message
     set_monitors(self, welcome->monitors.items, welcome->monitors.n);
     mf_outbox_session(self);
     mf_reports_begin(self);
+    mf_leaving_feed(self, MF_LEAVING_ON_WELCOME);
 }
 
 static void act_refused(struct mf_worker *self, const struct mf_message *message)
@@ -230,6 +231,10 @@ void mf_session_message(struct mf_worker *self, const struct mf_message *message
     case MF_MSG_LEASE_GRANT:
         take_lease_grant(self, &message->lease_grant);
         break;
+    case MF_MSG_LEFT:
+        if (of_session(self, message->left.epoch))
+            mf_leaving_answer(self, &message->left);
+        break;
     case MF_MSG_INVENTORY_ASK:
         take_inventory_ask(self, &message->inventory_ask);
         break;
@@ -247,6 +252,8 @@ void mf_session_timers(struct mf_worker *self)
     bool listening = self->session == MF_SESSION_HELLO || self->session == MF_SESSION_WELCOMED;
     if (listening && self->now >= self->heard_at + self->config.link_ms)
         mf_session_feed(self, MF_ON_SILENT, NULL);
+    if (mf_worker_ends(self))
+        return;
     if ((self->session == MF_SESSION_HELLO || self->session == MF_SESSION_REFUSED) &&
         self->now >= self->hello_at)
         mf_session_feed(self, MF_ON_DUE, NULL);

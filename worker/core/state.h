@@ -40,6 +40,22 @@ enum mf_guest_event {
 };
 #undef MF_STATE
 #undef MF_TRIGGER
+#define MF_STATE(ID, word, doc) MF_LEAVING_##ID,
+#define MF_TRIGGER(ID, word, doc)
+enum mf_leaving_state {
+#include "leaving.def"
+    MF_LEAVING_COUNT
+};
+#undef MF_STATE
+#undef MF_TRIGGER
+#define MF_STATE(ID, word, doc)
+#define MF_TRIGGER(ID, word, doc) MF_LEAVING_ON_##ID,
+enum mf_leaving_event {
+#include "leaving.def"
+    MF_LEAVING_ON_COUNT
+};
+#undef MF_STATE
+#undef MF_TRIGGER
 #undef MF_MOVE
 #undef MF_REFUSE
 
@@ -109,6 +125,9 @@ struct mf_worker {
     char refusal[1200];
     uint64_t ignored;
 
+    enum mf_leaving_state leaving;
+    mf_ms drain_until, leaving_at, leaving_until; /* leaving_at: said again; leaving_until: no longer */
+
     struct mf_rec_resources capacity;
     uint64_t ticket, list_from; /* newest ticket given; oldest that makes a hello fresh */
     bool list_busy, list_wanted;
@@ -146,6 +165,17 @@ void mf_session_feed(struct mf_worker *self, enum mf_session_event event, const 
 void mf_session_message(struct mf_worker *self, const struct mf_message *message);
 void mf_session_lease_ask(struct mf_worker *self, uint64_t epoch, uint64_t ask_id);
 void mf_session_timers(struct mf_worker *self);
+
+/* leaving.c */
+static inline bool mf_worker_ends(const struct mf_worker *self) /* for good: nothing is begun or told */
+{
+    return self->leaving >= MF_LEAVING_ENDING;
+}
+void mf_leaving_feed(struct mf_worker *self, enum mf_leaving_event event);
+void mf_leaving_drain(struct mf_worker *self, mf_ms remaining_ms);
+void mf_leaving_answer(struct mf_worker *self, const struct mf_msg_left *left);
+void mf_leaving_timers(struct mf_worker *self);
+mf_ms mf_leaving_deadline(const struct mf_worker *self);
 
 /* orders.c: what comes from the broker for a guest */
 void mf_orders_create(struct mf_worker *self, const struct mf_msg_order_create *order);
@@ -193,5 +223,6 @@ void mf_reports_free(struct mf_worker *self);
 /* names of states and events, for describe */
 const char *mf_session_word(enum mf_session_state state);
 const char *mf_guest_life_word(enum mf_guest_life life);
+const char *mf_leaving_word(enum mf_leaving_state state);
 
 #endif

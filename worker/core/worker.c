@@ -17,6 +17,8 @@ void mf_worker_config_default(struct mf_worker_config *ret_config)
         .list_limit_ms = 30000,
         .link_ms = 4000,
         .refused_ms = 10000,
+        .leaving_ms = 200,
+        .left_ms = 1000,
         .retry_ms = 1000,
     };
 }
@@ -26,6 +28,7 @@ struct mf_worker *mf_worker_new(const struct mf_worker_config *config)
     MF_CHECK(config->create_lanes > 0 && config->destroy_lanes > 0);
     MF_CHECK(config->hello_ms > 0 && config->report_ms > 0 && config->list_ms > 0 && config->link_ms > 0);
     MF_CHECK(config->refused_ms > 0 && config->retry_ms > 0 && config->list_limit_ms > 0);
+    MF_CHECK(config->leaving_ms > 0 && config->left_ms > 0);
     struct mf_worker *self = calloc(1, sizeof *self);
     MF_CHECK(self);
     self->config = *config;
@@ -67,7 +70,7 @@ static void take_listed(struct mf_worker *self, const struct mf_worker_event *ev
     self->list_at = self->now + self->config.list_ms;
     self->capacity = event->capacity;
     mf_guests_listed(self, event);
-    if (event->list_ticket >= self->list_from)
+    if (event->list_ticket >= self->list_from && !mf_worker_ends(self)) /* no epoch is begun any more */
         mf_session_feed(self, MF_ON_LISTED, NULL);
     struct mf_asks *asks = &self->inventory_asks;
     unsigned kept = 0;
@@ -159,8 +162,20 @@ void mf_worker_feed(struct mf_worker *self, mf_ms now, const struct mf_worker_ev
     case MF_WORKER_LEASE_READY:
         mf_lives_lease_ready(self, event->id);
         break;
+    case MF_WORKER_DRAIN:
+        mf_leaving_drain(self, event->remaining_ms);
+        break;
+    case MF_WORKER_END:
+        mf_leaving_feed(self, MF_LEAVING_ON_END);
+        break;
+    case MF_WORKER_ALL_DEAD:
+        mf_leaving_feed(self, MF_LEAVING_ON_ALL_DEAD);
+        break;
     }
+    mf_leaving_timers(self);
     mf_session_timers(self);
+    if (mf_worker_ends(self))
+        return;
     mf_lives_timers(self);
     mf_reports_timers(self);
     mf_lives_pump(self);
@@ -183,16 +198,18 @@ static void earlier(mf_ms *deadline, mf_ms at)
 
 mf_ms mf_worker_deadline(const struct mf_worker *self)
 {
-    mf_ms deadline = INT64_MAX;
-    if (self->session == MF_SESSION_HELLO || self->session == MF_SESSION_REFUSED)
+    mf_ms deadline = mf_leaving_deadline(self);
+    if ((self->session == MF_SESSION_HELLO || self->session == MF_SESSION_REFUSED) && !mf_worker_ends(self))
         earlier(&deadline, self->hello_at);
     if (self->session == MF_SESSION_HELLO || self->session == MF_SESSION_WELCOMED)
         earlier(&deadline, self->heard_at + self->config.link_ms);
-    if (self->session == MF_SESSION_WELCOMED) {
+    if (self->session == MF_SESSION_WELCOMED && !mf_worker_ends(self)) {
         earlier(&deadline, self->alive_at);
         if (self->n_reports > 0)
             earlier(&deadline, self->resend_at);
     }
+    if (mf_worker_ends(self))
+        return deadline;
     if (self->list_busy)
         earlier(&deadline, self->list_began + self->config.list_limit_ms);
     else

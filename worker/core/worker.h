@@ -3,8 +3,8 @@
  * blocks nothing else), and the reports that are sent again until the broker says they are durable. It keeps
  * nothing on disk: what runs is read from the hypervisor at every start.
  *
- * Two tables say all moves: session.def (the talk with the broker) and guest.def (the life of each guest
- * here).
+ * Three tables say all moves: session.def (the talk with the broker), guest.def (the life of each guest
+ * here) and leaving.def (the worker's own end).
  *
  * Rules worth knowing from outside:
  * - Every hello follows a list that was begun after the reason for it. Orders die with their epoch: what was
@@ -42,6 +42,8 @@ struct mf_worker_config {
     mf_ms list_limit_ms;     /* a list that takes longer is given up; default 30000 */
     mf_ms link_ms;           /* nothing heard from the broker for this long: reconnect; default 4000 */
     mf_ms refused_ms;        /* a refused hello is said again after this long; default 10000 */
+    mf_ms leaving_ms;        /* that it leaves is said again until answered; default 200 */
+    mf_ms left_ms;           /* and no longer than this once its guests are dead; default 1000 */
     mf_ms retry_ms; /* a failed list is tried again after this long, a failed clean-up after five times as
                        long; default 1000 */
     uint64_t epoch,
@@ -62,8 +64,12 @@ enum mf_worker_event_kind {
     MF_WORKER_DIED, /* the keeper or the driver says a guest ended: id, how, text. A hint may come twice or
                        for what we destroy */
     MF_WORKER_LOG,  /* answer to a LOG job: ask_id, code, log */
-    MF_WORKER_LEASE_ASK,  /* the keeper asks the broker: epoch, ask_id */
-    MF_WORKER_LEASE_READY /* answer to LEASE_WANT: id */
+    MF_WORKER_LEASE_ASK,   /* the keeper asks the broker: epoch, ask_id */
+    MF_WORKER_LEASE_READY, /* answer to LEASE_WANT: id */
+    /* What the keeper says of its own end. */
+    MF_WORKER_DRAIN, /* remaining_ms: it ends when the node is drained, or after so long; answered by LEFT */
+    MF_WORKER_END,   /* it is about to kill every guest; answered by QUIET */
+    MF_WORKER_ALL_DEAD /* it has; answered by LEFT */
 };
 struct mf_worker_guest {
     struct mf_uuid id;
@@ -82,6 +88,7 @@ struct mf_worker_event {
     struct mf_str text;
     enum mf_death how;
     uint64_t ask_id, epoch;
+    mf_ms remaining_ms;
     struct mf_str log;
     uint64_t list_ticket; /* LISTED: the one of the LIST action; jobs begun since are not judged by it */
 };
@@ -98,7 +105,9 @@ enum mf_worker_action_kind {
     MF_WORKER_SESSION,    /* epoch, pulse key, pulse_ms, renew_ms, monitors: tell the keeper */
     MF_WORKER_LEASE_WANT, /* id: an at-most create waits for a lease asked for from now on; tell the keeper */
     MF_WORKER_LEASE_OVER, /* id: it waits no more, or its create ended; tell the keeper */
-    MF_WORKER_LEASE_GRANT /* epoch, ask_id, lease_ms: the broker's answer, for the keeper */
+    MF_WORKER_LEASE_GRANT, /* epoch, ask_id, lease_ms: the broker's answer, for the keeper */
+    MF_WORKER_QUIET,       /* nothing is being born any more: tell the keeper */
+    MF_WORKER_LEFT /* drained; or the broker knows that all are dead, or does not answer: tell the keeper */
 };
 struct mf_worker_action {
     enum mf_worker_action_kind kind;
@@ -138,7 +147,7 @@ size_t mf_worker_guests(const struct mf_worker *self); /* running ones */
 uint64_t
 mf_worker_ignored(const struct mf_worker *self); /* messages of a lower term, another epoch or out of turn */
 
-/* The two tables as data, for docs/STATES.md and for the test that no cell is empty. refused: a row that says
+/* The tables as data, for docs/STATES.md and for the test that no cell is empty. refused: a row that says
  * why nothing happens. */
 struct mf_worker_move {
     const char *state, *event, *next, *why;
@@ -146,5 +155,6 @@ struct mf_worker_move {
 };
 size_t mf_worker_session_moves(const struct mf_worker_move **ret_moves);
 size_t mf_worker_guest_moves(const struct mf_worker_move **ret_moves);
+size_t mf_worker_leaving_moves(const struct mf_worker_move **ret_moves);
 
 #endif

@@ -17,9 +17,13 @@ enum mf_driver_caps { /* what a driver can promise; the conformance suite tests 
                       MF_DRIVER_HAS_CONSOLE = 1u << 3, /* serial output can be read */
                       MF_DRIVER_SURVIVES =
                           1u << 4, /* guests outlive a close and are found again by the next open */
-                      MF_DRIVER_HAS_ACPI = 1u << 5, /* grace before the kill */
-                      MF_DRIVER_FENCEABLE = 1u << 6 /* an at-most guest is a process of its own on this
-                                                       machine, which this user may kill */
+                      MF_DRIVER_HAS_ACPI = 1u << 5,  /* grace before the kill */
+                      MF_DRIVER_FENCEABLE = 1u << 6, /* an at-most guest is a process of its own on this
+                                                        machine, which this user may kill */
+                      MF_DRIVER_OWN = 1u << 7,   /* guests are processes that this one made, in its own pid
+                                                    namespace */
+                      MF_DRIVER_UNSEEN = 1u << 8 /* guests are processes of this machine, but in another pid
+                                                    namespace */
 };
 
 struct mf_driver_spec { /* one guest to be made */

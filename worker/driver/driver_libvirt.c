@@ -3,6 +3,7 @@
 #include "driver_libvirt.h"
 #include "check.h"
 #include "halfborn.h"
+#include "rights.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -48,13 +49,35 @@ bool mf_domain_identity(virDomainPtr domain, struct mf_domain_identity *ret_iden
 
 /* ---- connections */
 
+/* What can be done about a daemon's socket that does not let us in. */
+static const char *remedy(void)
+{
+    const virErrorPtr last = virGetLastError();
+    switch (last && last->code == VIR_ERR_SYSTEM_ERROR ? last->int1 : 0) {
+    case ENOENT:
+        return "; is libvirtd running, and in a container: is its socket's folder mounted (/run/libvirt)?";
+    case EACCES:
+    case EPERM:
+        return "; the socket lets in its owner and its group: run the worker as root, or in that group "
+               "(libvirt)";
+    case ECONNREFUSED:
+        return "; a socket is there, but nobody serves it: start libvirtd; in a container: mount the "
+               "socket's "
+               "folder, not the socket, which libvirtd makes anew at its start";
+    default:
+        return "";
+    }
+}
+
 static virConnectPtr connect_uri(struct mf_driver *self, char error[512])
 {
     virConnectPtr conn = virConnectOpen(self->uri);
     if (!conn) {
-        char what[256];
+        char what[256], said[512];
+        const char *hint = self->embed ? "" : remedy();
         mf_str_format(what, sizeof what, "cannot open %s", self->uri);
-        mf_libvirt_error(error, what);
+        mf_libvirt_error(said, what);
+        mf_str_format(error, 512, "%.300s%s", said, hint);
         return NULL;
     }
     (void)virConnectSetKeepAlive(conn, 5, 3); /* refused where there is no daemon to keep alive */
@@ -134,6 +157,7 @@ static int choose_uri(struct mf_driver *self, const char *uri, char error[512])
     if (uri && uri[0] && strncmp(uri, embed, sizeof embed - 1) != 0) {
         self->uri = text_dup(uri);
         self->local = strstr(uri, ":///") != NULL && strncmp(uri, "qemu", 4) == 0;
+        self->unseen = self->local && mf_libvirt_daemon(uri) == 0;
         return 0;
     }
     self->embed = self->local = true;
@@ -188,6 +212,30 @@ static bool offers_kvm(virConnectPtr conn)
     return offers;
 }
 
+/* Asked for by name, KVM must be there: a guest that is emulated after all would be ten times slower than its
+ * owner believes. */
+static int insist_on_kvm(struct mf_driver *self, virConnectPtr conn, char error[512])
+{
+    if (self->embed && access("/dev/kvm", R_OK | W_OK) < 0) {
+        int code = errno;
+        mf_str_format(error, 512,
+                      "domain type kvm, but /dev/kvm: %s; let this worker have the device (in a container: "
+                      "--device /dev/kvm; else the group kvm), or give --domain-type auto or qemu, which "
+                      "emulates",
+                      strerror(code));
+        return -code;
+    }
+    if (offers_kvm(conn))
+        return 0;
+    mf_str_format(
+        error, 512,
+        "domain type kvm, but the hypervisor at %.150s offers none: is virtualisation switched on in "
+        "this machine, and its module loaded (modprobe kvm_intel or kvm_amd)? --domain-type auto or "
+        "qemu emulates",
+        self->uri);
+    return -ENODEV;
+}
+
 static int choose_type(struct mf_driver *self, char error[512])
 {
     virConnectPtr conn = self->lanes[MF_LANE_WATCH];
@@ -205,8 +253,13 @@ static int choose_type(struct mf_driver *self, char error[512])
         type = self->local ? mf_kvm_or_qemu(self->root, error) : "kvm";
         if (strcmp(type, "kvm") == 0 && !offers_kvm(conn))
             type = "qemu";
-    } else if (strcmp(wanted, "kvm") == 0 || strcmp(wanted, "qemu") == 0) {
-        type = wanted;
+    } else if (strcmp(wanted, "kvm") == 0) {
+        int r = insist_on_kvm(self, conn, error);
+        if (r < 0)
+            return r;
+        type = "kvm";
+    } else if (strcmp(wanted, "qemu") == 0) {
+        type = "qemu";
     } else {
         mf_str_format(error, 512, "unknown domain type \"%s\": give auto, kvm or qemu", wanted);
         return -EINVAL;
@@ -318,6 +371,8 @@ static int open_(const struct mf_driver_config *config, struct mf_driver **ret_d
     if (r == 0 && self->embed)
         r = check_user(error);
     if (r == 0 && self->embed)
+        r = mf_rights_start_qemu(error);
+    if (r == 0 && self->embed)
         r = mf_embed_prepare(self->root, error);
     if (r == 0 && self->embed)
         (void)mf_halfborn_clear(self->root); /* what it leaves shows in the list, and its destroy tells why */
@@ -371,9 +426,14 @@ unsigned mf_libvirt_caps(const struct mf_driver *self)
     if (self->test)
         return always;
     always |= MF_DRIVER_SURVIVES | MF_DRIVER_HAS_ACPI;
-    if (self->local && (self->embed || geteuid() == 0)) /* a daemon's QEMU is another user's process */
+    if (!self->local)
+        return always;
+    always |= MF_DRIVER_HAS_DISK | MF_DRIVER_HAS_CONSOLE | (self->embed ? MF_DRIVER_OWN : 0);
+    if (self->unseen)
+        return always | MF_DRIVER_UNSEEN;
+    if (self->embed || mf_rights_kill_others()) /* a daemon's QEMU is another user's process */
         always |= MF_DRIVER_FENCEABLE;
-    return self->local ? always | MF_DRIVER_HAS_PID | MF_DRIVER_HAS_DISK | MF_DRIVER_HAS_CONSOLE : always;
+    return always | MF_DRIVER_HAS_PID;
 }
 
 static const char *type(const struct mf_driver *self)

@@ -2,6 +2,7 @@
  *
  *   driver_libvirt.c         open, close, capacity, connections
  *   driver_libvirt_embed.c   a root of our own: its qemu.conf, and whether KVM is to be believed
+ *   driver_libvirt_daemon.c  whose processes those of a daemon are
  *   driver_libvirt_create.c  disk, XML, domain; all or nothing
  *   driver_libvirt_destroy.c grace, kill, proof of gone
  *   driver_libvirt_list.c    what is there
@@ -44,6 +45,7 @@ struct mf_driver {
     char alias[MF_EMBED_ALIAS]; /* of the root, as libvirt knows it; empty if it is the root itself */
     bool embed;                 /* QEMU run from this process, files under root */
     bool local;                 /* guests are processes of this machine */
+    bool unseen;                /* though not of our pid namespace */
     bool test;
     char type[16];
     struct mf_rec_resources capacity;
@@ -69,6 +71,10 @@ int mf_libvirt_error(char error[512], const char *what);
 int mf_domain_lookup(virConnectPtr conn, struct mf_uuid id, virDomainPtr *ret_domain, char error[512]);
 /* Our identity of a domain; false (and zeroed) if it is foreign. */
 bool mf_domain_identity(virDomainPtr domain, struct mf_domain_identity *ret_identity);
+
+/* daemon: the process that listens on the socket of this URI, or on libvirt's usual one; 0: it is of another
+ * pid namespace than we, or a negative errno if nothing can be said */
+pid_t mf_libvirt_daemon(const char *uri);
 
 /* embed */
 int mf_embed_prepare(const char *root, char error[512]);

@@ -71,7 +71,7 @@ static int already(struct mf_driver *self, virConnectPtr conn, struct mf_uuid id
     if (r == -ENOENT) {
         error[0] = 0;
         /* A crumb without a domain: an earlier life's process may be there that libvirt knows nothing of. */
-        pid_t lost = self->local && mf_crumb_there(self, id) ? mf_process_find_guest(id) : 0;
+        pid_t lost = self->local && !self->unseen && mf_crumb_there(self, id) ? mf_process_find_guest(id) : 0;
         r = lost > 0 ? mf_process_kill_guest(lost, id, KILL_LIMIT_MS) : lost;
         if (r < 0)
             mf_str_format(error, 512, "whether an earlier process of it is here is not known: %s",

@@ -115,7 +115,7 @@ static int round_(struct mf_driver *self, virConnectPtr conn, struct mf_uuid id,
         ask_nicely(self, domain, id, pid, *grace_ms);
     *grace_ms = 0;
     r = 0;
-    if (!pid && self->local && !domain)
+    if (!pid && self->local && !self->unseen && !domain)
         pid = mf_process_find_guest(id);
     if (pid > 0)
         r = kill_process(pid, id, error);
@@ -124,7 +124,7 @@ static int round_(struct mf_driver *self, virConnectPtr conn, struct mf_uuid id,
         mf_str_format(error, 512, "whether the guest's process runs cannot be seen: %s", strerror(-r));
     }
     if (domain) {
-        if (r == 0)
+        if (r == 0 || r == -EPERM) /* another user's process: its daemon may do what we may not */
             r = end_domain(domain, error);
         virDomainFree(domain);
         return r < 0 ? r : -EAGAIN; /* the next round sees it unlisted */

@@ -54,7 +54,7 @@ static pid_t read_pid_file(const char *path)
 
 pid_t mf_guest_find_pid(struct mf_driver *self, struct mf_uuid id, const char *domain_name)
 {
-    if (!self->local)
+    if (!self->local || self->unseen)
         return 0;
     char path[PATH_TEXT];
     if (self->embed)

@@ -74,7 +74,7 @@ static void add_domain(struct listing *listing, virDomainPtr domain)
                      state == VIR_DOMAIN_SHUTDOWN || state == VIR_DOMAIN_PMSUSPENDED;
     guest->at_most = identity.at_most;
     memcpy(guest->name, identity.name, sizeof guest->name);
-    if (self->local && state != VIR_DOMAIN_SHUTOFF) {
+    if (self->local && !self->unseen && state != VIR_DOMAIN_SHUTOFF) {
         guest->pid = living_pid(self, id, domain, ours);
         guest->running = guest->running && guest->pid;
     }
@@ -134,7 +134,7 @@ int mf_libvirt_list(struct mf_driver *self, struct mf_driver_guest **ret_guests,
     pthread_mutex_lock(&self->lock);
     self->foreign = listing.foreign;
     pthread_mutex_unlock(&self->lock);
-    r = self->local ? mf_process_each_guest(visit_process, &listing) : 0;
+    r = self->local && !self->unseen ? mf_process_each_guest(visit_process, &listing) : 0;
     if (r < 0) {
         mf_str_format(error, 512, "cannot look at all processes: %s", strerror(-r));
         free(listing.guests);

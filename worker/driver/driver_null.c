@@ -428,7 +428,8 @@ static void close_(struct mf_driver *self)
 
 static unsigned caps(const struct mf_driver *self)
 {
-    return MF_DRIVER_HAS_PID | MF_DRIVER_HAS_EVENTS | MF_DRIVER_SURVIVES | MF_DRIVER_FENCEABLE;
+    return MF_DRIVER_HAS_PID | MF_DRIVER_HAS_EVENTS | MF_DRIVER_SURVIVES | MF_DRIVER_FENCEABLE |
+           MF_DRIVER_OWN;
 }
 
 static const char *type(const struct mf_driver *self)

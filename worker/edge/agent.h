@@ -6,7 +6,9 @@
 
 #include "blobs.h"
 #include "driver.h"
+#include "exposition.h"
 #include "holds.h"
+#include "http.h"
 #include "images.h"
 #include "keeper_link.h"
 #include "keys.h"
@@ -17,7 +19,7 @@ enum { MF_AGENT_LISTS = 2 }; /* at once: one may hang */
 
 struct mf_agent_settings {
     char *broker, *key, *state, *driver, *uri, *domain_type, *image_root, *class, *null_script, *null_program,
-        *machine_id, *boot_id, *node, *guests_die_with_me;
+        *machine_id, *boot_id, *node, *guests_die_with_me, *http, *http_file, *log_format;
     struct mf_labels labels;
     int64_t vcpus, memory_mib, disk_mib, cpu_ratio_percent, create_lanes, destroy_lanes;
 };
@@ -42,6 +44,18 @@ struct mf_agent_const { /* fixed before the first thread starts; read by all of 
     char node[MF_NAME_MAX + 1];
 };
 
+struct mf_agent_operation {
+    uint64_t done, failed;
+    struct mf_histogram took; /* of those done */
+};
+struct mf_agent_tally { /* for /metrics */
+    struct mf_agent_operation creates, destroys;
+    uint64_t deaths[MF_ENUM_COUNT_death], lists_failed;
+    struct mf_histogram turns;
+    uint64_t lease_ask; /* the keeper's newest question, when it came, and until when the answer lasts */
+    mf_ms lease_asked_at, lease_until;
+};
+
 struct mf_agent {
     struct mf_agent_const fixed;
     struct mf_agent_settings settings;
@@ -54,10 +68,13 @@ struct mf_agent {
     struct mf_sweep sweep;
     unsigned lists_out;    /* begun and not back */
     struct mf_arena arena; /* of the message being fed */
+    struct mf_http *http;
+    struct mf_agent_tally tally;
     void *context, *socket, *links;
     unsigned n_links; /* connections made, for names */
     int signals;
     bool stopping, failed, watched, announced;
+    bool guests_die;    /* with this worker */
     char refusal[1200]; /* as last logged */
     mf_ms link_logged_at;
     bool linked;
@@ -67,6 +84,11 @@ struct mf_agent {
 
 /* loop.c: until told to stop; the exit code */
 int mf_agent_run(struct mf_agent *self);
+void mf_agent_give_back(void); /* memory that only the start needed */
+
+/* metrics.c: for struct mf_http_pages */
+void mf_agent_metrics(void *agent, struct mf_buf *buf);
+bool mf_agent_ready(void *agent, char why_not[512]);
 
 /* works.c: what runs in the pool, and what it brings back */
 enum mf_work_kind {

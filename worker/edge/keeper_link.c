@@ -43,6 +43,13 @@ void mf_keeper_link_tell(enum mf_keeper_packet_kind kind, struct mf_uuid id)
     mf_keeper_link_send(&packet);
 }
 
+void mf_keeper_link_ready(bool guests_die)
+{
+    struct mf_keeper_packet packet = {.kind = MF_KEEPER_READY,
+                                      .flags = guests_die ? MF_KEEPER_GUESTS_DIE : 0};
+    mf_keeper_link_send(&packet);
+}
+
 void mf_keeper_link_watch(struct mf_uuid id, int64_t pid, bool at_most)
 {
     struct mf_keeper_packet packet = {

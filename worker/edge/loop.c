@@ -115,13 +115,15 @@ static void do_list(struct mf_agent *self, const struct mf_worker_action *action
     mf_work_start(self->pool, work);
 }
 
-static void do_grant(const struct mf_worker_action *action)
+static void do_grant(struct mf_agent *self, const struct mf_worker_action *action)
 {
     struct mf_keeper_packet packet = {.kind = MF_KEEPER_LEASE_GRANT,
                                       .epoch = action->epoch,
                                       .ask_id = action->ask_id,
                                       .lease_ms = action->lease_ms};
     mf_keeper_link_send(&packet);
+    if (action->ask_id == self->tally.lease_ask)
+        self->tally.lease_until = self->tally.lease_asked_at + action->lease_ms;
 }
 
 static void do_action(struct mf_agent *self, const struct mf_worker_action *action)
@@ -167,7 +169,14 @@ static void do_action(struct mf_agent *self, const struct mf_worker_action *acti
         mf_keeper_link_tell(MF_KEEPER_INTENT_OVER, action->id);
         break;
     case MF_WORKER_LEASE_GRANT:
-        do_grant(action);
+        do_grant(self, action);
+        break;
+    case MF_WORKER_QUIET:
+        mf_keeper_link_tell(MF_KEEPER_QUIET, (struct mf_uuid){0});
+        break;
+    case MF_WORKER_LEFT:
+        mf_log(MF_LOG_INFO, "left", NULL);
+        mf_keeper_link_tell(MF_KEEPER_LEFT, (struct mf_uuid){0});
         break;
     }
 }
@@ -211,9 +220,18 @@ static void log_work(const struct mf_work *work, const char *done, const char *f
                took, mf_error_code(work->code), mf_log_quote(work->text, quoted));
 }
 
+static void count_job(struct mf_agent_operation *operation, const struct mf_work *work)
+{
+    operation->done += work->code == MF_E_OK;
+    operation->failed += work->code != MF_E_OK;
+    if (work->code == MF_E_OK)
+        mf_histogram_add(&operation->took, (uint64_t)(mf_now() - work->began_at) * 1000);
+}
+
 static void take_job(struct mf_agent *self, struct mf_work *work)
 {
     bool create = work->kind == MF_WORK_CREATE;
+    count_job(create ? &self->tally.creates : &self->tally.destroys, work);
     log_work(work, create ? "guest runs" : "guest gone", create ? "create failed" : "destroy failed");
     feed(self, &(struct mf_worker_event){.kind = MF_WORKER_JOB_DONE,
                                          .id = work->id,
@@ -234,7 +252,7 @@ static void watch_all(struct mf_agent *self, const struct mf_work *work)
     for (size_t i = 0; i < work->n_guests; i++)
         if (work->guests[i].running && work->guests[i].pid > 0)
             mf_keeper_link_watch(work->guests[i].id, work->guests[i].pid, work->guests[i].at_most);
-    mf_keeper_link_tell(MF_KEEPER_READY, (struct mf_uuid){0});
+    mf_keeper_link_ready(self->guests_die);
     mf_log(MF_LOG_INFO, "guests found", "n=%zu", work->n_guests);
 }
 
@@ -252,6 +270,7 @@ static void take_list(struct mf_agent *self, struct mf_work *work)
         watch_all(self, work);
     else
         mf_log(MF_LOG_ERROR, "the hypervisor cannot be listed", "error=%s", mf_log_quote(work->text, quoted));
+    self->tally.lists_failed += work->code != MF_E_OK;
     feed(self, &(struct mf_worker_event){.kind = MF_WORKER_LISTED,
                                          .code = work->code,
                                          .text = mf_str(work->text),
@@ -268,6 +287,7 @@ static void take_death(struct mf_agent *self, struct mf_uuid id, enum mf_death h
     char uuid[MF_UUID_TEXT], quoted[512];
     mf_log(MF_LOG_INFO, "guest ended", "id=%s source=%s how=%s text=%s", mf_uuid_text(id, uuid), source,
            mf_death_word(how), mf_log_quote(text, quoted));
+    self->tally.deaths[how]++;
     feed(self, &(struct mf_worker_event){.kind = MF_WORKER_DIED, .id = id, .how = how, .text = mf_str(text)});
 }
 
@@ -322,8 +342,22 @@ static void take_packet(struct mf_agent *self, const struct mf_keeper_packet *pa
         feed(self, &(struct mf_worker_event){.kind = MF_WORKER_LEASE_READY, .id = packet->id});
         break;
     case MF_KEEPER_LEASE_ASK:
+        self->tally.lease_ask = packet->ask_id;
+        self->tally.lease_asked_at = mf_now();
         feed(self, &(struct mf_worker_event){
                        .kind = MF_WORKER_LEASE_ASK, .epoch = packet->epoch, .ask_id = packet->ask_id});
+        break;
+    case MF_KEEPER_DRAIN:
+        mf_log(MF_LOG_INFO, "this node is to be drained", "remaining_ms=%lld",
+               (long long)packet->remaining_ms);
+        feed(self, &(struct mf_worker_event){.kind = MF_WORKER_DRAIN, .remaining_ms = packet->remaining_ms});
+        break;
+    case MF_KEEPER_END:
+        mf_log(MF_LOG_INFO, "this worker ends, and its guests with it", NULL);
+        feed(self, &(struct mf_worker_event){.kind = MF_WORKER_END});
+        break;
+    case MF_KEEPER_ALL_DEAD:
+        feed(self, &(struct mf_worker_event){.kind = MF_WORKER_ALL_DEAD});
         break;
     default:
         break;
@@ -430,6 +464,8 @@ static void take_message(struct mf_agent *self, const struct mf_bus_in *in)
         mf_log(MF_LOG_WARNING, "the broker answers with an error", "code=%.*s text=\"%.*s\"",
                (int)message.error.code.len, message.error.code.ptr, (int)message.error.text.len,
                message.error.text.ptr);
+    if (message.kind == MF_MSG_WELCOME)
+        mf_clock_compare(message.welcome.clock_ms);
     feed(self, &(struct mf_worker_event){.kind = MF_WORKER_MESSAGE, .message = &message});
     log_order(&message);
 }
@@ -450,14 +486,14 @@ static void read_signals(struct mf_agent *self)
             self->stopping = true;
 }
 
-static long wait_ms(const struct mf_agent *self)
+static long wait_ms(struct mf_agent *self)
 {
     mf_ms left = mf_worker_deadline(self->worker) - mf_now();
     if (!self->linked && left > MF_AGENT_UNLINKED_MS)
         left = MF_AGENT_UNLINKED_MS;
     if (self->retry_at && left > self->retry_at - mf_now())
         left = self->retry_at - mf_now();
-    return left < 0 ? 0 : left > 60000 ? 60000 : (long)left;
+    return mf_http_wait(self->http, left < 0 ? 0 : left > 60000 ? 60000 : (long)left);
 }
 
 int mf_agent_run(struct mf_agent *self)
@@ -473,11 +509,13 @@ int mf_agent_run(struct mf_agent *self)
             {NULL, self->signals, ZMQ_POLLIN, 0},
             {NULL, self->links ? mf_bus_fd(self->links) : -1, ZMQ_POLLIN, 0},
             {self->socket, 0, ZMQ_POLLIN, 0},
+            {NULL, mf_http_fd(self->http), ZMQ_POLLIN, 0},
         };
-        if (zmq_poll(items, 5, wait_ms(self)) < 0 && errno != EINTR) {
+        if (zmq_poll(items, 6, wait_ms(self)) < 0 && errno != EINTR) {
             mf_log(MF_LOG_ERROR, "poll failed", "error=\"%s\"", zmq_strerror(errno));
             break;
         }
+        uint64_t began_us = mf_metric_clock_us();
         read_signals(self);
         read_keeper(self);
         read_pool(self);
@@ -487,6 +525,8 @@ int mf_agent_run(struct mf_agent *self)
             read_bus(self);
         complain_if_alone(self);
         feed(self, &(struct mf_worker_event){.kind = MF_WORKER_TICK});
+        mf_http_serve(self->http, items[5].revents, mf_now());
+        mf_histogram_add(&self->tally.turns, mf_metric_clock_us() - began_us);
     }
     close_bus(self);
     return self->failed ? 1 : 0;

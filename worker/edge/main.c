@@ -3,6 +3,7 @@
  * slower, unless the settings themselves are wrong. */
 #include "agent.h"
 #include "check.h"
+#include "incarnation.h"
 #include "program.h"
 #include <malloc.h>
 #include <stdio.h>
@@ -92,6 +93,12 @@ static int open_driver(struct mf_agent *self, char error[512])
     return r;
 }
 
+static int open_http(struct mf_agent *self, char error[512])
+{
+    struct mf_http_pages pages = {.ready = mf_agent_ready, .metrics = mf_agent_metrics, .arg = self};
+    return mf_http_open(self->settings.http, self->settings.http_file, &pages, &self->http, error);
+}
+
 static int open_pool(struct mf_agent *self, char error[512])
 {
     const unsigned threads[MF_LANE_COUNT] = {
@@ -108,16 +115,43 @@ static int open_pool(struct mf_agent *self, char error[512])
 
 static void say_whether_it_fences(const struct mf_agent *self, struct mf_worker_config *config)
 {
-    bool driver = self->fixed.caps & MF_DRIVER_FENCEABLE, keeper = self->start.flags & MF_KEEPER_FENCES;
+    unsigned caps = self->fixed.caps;
+    bool driver = caps & MF_DRIVER_FENCEABLE, keeper = self->start.flags & MF_KEEPER_FENCES;
     config->fences = driver && keeper;
-    if (!driver)
+    if (caps & MF_DRIVER_UNSEEN)
+        mf_str_format(
+            config->fences_not, sizeof config->fences_not,
+            "driver %.63s: its guests' processes are in another pid namespace than this worker; run it "
+            "in the hypervisor's (container: --pid host)",
+            config->driver);
+    else if (!driver)
         mf_str_format(config->fences_not, sizeof config->fences_not,
-                      "driver %.63s: its guests are no processes of this machine that its keeper may kill",
+                      "driver %.63s: its guests are no processes of this machine that its keeper may kill "
+                      "(those of a libvirt daemon: with CAP_KILL; container: --pid host --cap-add KILL)",
                       config->driver);
     else if (!keeper)
         mf_str_format(config->fences_not, sizeof config->fences_not, "%s", self->start.text);
     if (!config->fences)
         mf_log(MF_LOG_INFO, "no at-most guests here", "why=\"%s\"", config->fences_not);
+}
+
+/* Where they do, each life of this worker is a boot of its own: whatever an earlier one left is dead. */
+static void say_whether_guests_die(struct mf_agent *self, struct mf_worker_config *config)
+{
+    const char *word = self->settings.guests_die_with_me;
+    bool own = self->start.pid == 1 && (self->fixed.caps & MF_DRIVER_OWN);
+    char boot[MF_INCARNATION_TEXT], why_not[256], quoted[512];
+    if (strcmp(word, "yes") != 0 && (strcmp(word, "auto") != 0 || !own))
+        return;
+    if (!mf_incarnation(config->boot_id, boot, why_not)) {
+        mf_log(MF_LOG_WARNING, "that guests end with this worker is not told", "why=%s",
+               mf_log_quote(why_not, quoted));
+        return;
+    }
+    self->guests_die = config->guests_die_with_me = true;
+    if (!self->settings.boot_id || !*self->settings.boot_id)
+        mf_str_format(config->boot_id, sizeof config->boot_id, "%s", boot);
+    mf_log(MF_LOG_INFO, "the guests end with this worker", "boot=%s", config->boot_id);
 }
 
 static void open_core(struct mf_agent *self)
@@ -134,8 +168,7 @@ static void open_core(struct mf_agent *self)
                   self->fixed.ops->type(self->fixed.driver));
     mf_str_format(config.probe_address, sizeof config.probe_address, "%s", self->start.probe_address);
     config.started_ms = self->start.started_ms;
-    config.guests_die_with_me = !strcmp(s->guests_die_with_me, "yes") ||
-                                (!strcmp(s->guests_die_with_me, "auto") && self->start.pid == 1);
+    say_whether_guests_die(self, &config);
     say_whether_it_fences(self, &config);
     config.labels = s->labels;
     config.create_lanes = (uint32_t)s->create_lanes;
@@ -158,6 +191,8 @@ static int open_all(struct mf_agent *self)
     if (r == 0 &&
         (what = "threads", r = open_pool(self, error)) == 0) /* before the driver, whose events it carries */
         what = "driver", r = open_driver(self, error);
+    if (r == 0)
+        what = "http", r = open_http(self, error);
     if (r < 0) {
         char quoted[512];
         mf_log(MF_LOG_ERROR, "cannot start", "what=%s error=%s", what, mf_log_quote(error, quoted));
@@ -178,6 +213,7 @@ static void drop_job(struct mf_job *job)
  */
 static void close_all(struct mf_agent *self)
 {
+    mf_http_close(&self->http);
     if (self->pool && !mf_pool_stop(self->pool, STOP_MS))
         return;
     if (self->fixed.driver)
@@ -208,8 +244,10 @@ int main(int argc, char **argv)
     }
     mf_panic_hook = describe_panic;
     code = open_all(&agent);
-    if (code == 0)
+    if (code == 0) {
+        mf_agent_give_back();
         code = mf_agent_run(&agent);
+    }
     close_all(&agent);
     mf_log(MF_LOG_INFO, "ended", "code=%d", code);
     if (agent.pool)

@@ -25,6 +25,9 @@ static const struct mf_setting table[] = {
     {"image-root", MF_SET_STRING, AT(image_root), 1, 3000, NULL, false,
      "Directory below which image files lie, the same on every node"},
     {"class", MF_SET_STRING, AT(class), 1, 63, "standard", false, "Node class"},
+    {"http", MF_SET_STRING, AT(http), 1, 100, "127.0.0.1:7112", false, MF_HTTP_DOC},
+    {"http-file", MF_SET_STRING, AT(http_file), 1, 4000, NULL, false, MF_HTTP_FILE_DOC},
+    {"log-format", MF_SET_STRING, AT(log_format), 1, 10, NULL, false, MF_LOG_FORMAT_DOC},
     {"label", MF_SET_LABELS, AT(labels), 0, 64, NULL, false,
      "Label key=value, e.g. rack=r1; may be given again"},
     {"vcpus", MF_SET_INT, AT(vcpus), 0, 1000000, "0", false,
@@ -46,7 +49,9 @@ static const struct mf_setting table[] = {
     {"boot-id", MF_SET_STRING, AT(boot_id), 1, 64, NULL, false,
      "Take this for the host's boot id (tests); default: what the keeper says"},
     {"guests-die-with-me", MF_SET_STRING, AT(guests_die_with_me), 1, 7, "auto", false,
-     "auto, yes or no: is the worker's end its guests' end? auto: if the keeper is PID 1 of its namespace"},
+     "auto, yes or no: is the worker's end its guests' end? auto: if the keeper is PID 1 of their namespace; "
+     "yes: "
+     "if that PID 1 ends with the keeper"},
 };
 
 static char *keep(struct mf_arena *arena, const char *text)
@@ -140,10 +145,14 @@ static int complete(struct mf_arena *arena, struct mf_agent_settings *s, char er
         r = one_of(error, "domain-type", s->domain_type, types);
     if (r == 0)
         r = one_of(error, "guests-die-with-me", s->guests_die_with_me, answers);
+    if (r == 0)
+        r = mf_log_format_open(s->log_format, error);
+    if (r == 0)
+        r = mf_http_check(s->http, error);
     if (r == 0 && !mf_name_valid(mf_str(s->class)))
         r = refuse(error, "class", s->class, "is no name: [a-z0-9][a-z0-9-]{0,62}");
-    if (r == 0 && mkdir(s->state, 0711) < 0 && errno != EEXIST)
-        r = refuse(error, "state", s->state, strerror(errno));
+    if (r == 0)
+        r = mf_state_dir(s->state, 0711, error);
     if (r == 0)
         r = absolute(arena, &s->state, "state", error);
     if (r == 0)

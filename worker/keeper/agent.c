@@ -54,6 +54,7 @@ static void greet(struct mf_keeper *self)
     mf_str_format(packet.probe_address, sizeof packet.probe_address, "%s", self->probe_address);
     mf_keeper_agent_send(self, &packet);
     mf_keeper_tell(self, true);
+    mf_keeper_say_drain(self);
 }
 
 static void retry_later(struct mf_keeper *self)
@@ -104,13 +105,12 @@ void mf_keeper_agent_ended(struct mf_keeper *self, int status)
     self->agent_pid = 0;
     self->agent_ready = false;
     mf_lease_agent_ended(&self->lease, self->now);
-    if (self->stopping)
+    mf_keeper_end_without_agent(self);
+    if (self->phase == MF_KEEPER_STOPPING)
         return;
     if (WIFEXITED(status) && WEXITSTATUS(status) == MF_KEEPER_EXIT_MISUSE && !self->ever_ready) {
         mf_keeper_log(self, "error", "the agent refuses its settings; giving up");
-        mf_lease_end(&self->lease, self->now); /* of those that the keeper before us held */
-        self->stopping = true;
-        self->exit_code = MF_KEEPER_EXIT_MISUSE;
+        mf_keeper_give_up(self, MF_KEEPER_EXIT_MISUSE);
         return;
     }
     if (self->now - self->agent_since >= MF_KEEPER_CALM_MS)
@@ -153,8 +153,15 @@ static void take(struct mf_keeper *self, const struct mf_keeper_packet *packet)
         break;
     case MF_KEEPER_READY:
         self->agent_ready = self->ever_ready = true;
+        self->guests_die = packet->flags & MF_KEEPER_GUESTS_DIE;
         self->backoff_ms = 0; /* the next death is no crash at start: restart at once */
         mf_lease_agent_ready(&self->lease, self->now);
+        break;
+    case MF_KEEPER_QUIET:
+        mf_keeper_quiet(self);
+        break;
+    case MF_KEEPER_LEFT:
+        mf_keeper_left(self);
         break;
     default:
         break;
@@ -191,11 +198,4 @@ bool mf_keeper_agent_send(struct mf_keeper *self, struct mf_keeper_packet *packe
     packet->version = MF_KEEPER_VERSION;
     return self->agent_fd >= 0 &&
            send(self->agent_fd, packet, sizeof *packet, MSG_DONTWAIT | MSG_NOSIGNAL) == sizeof *packet;
-}
-
-void mf_keeper_agent_stop(struct mf_keeper *self)
-{
-    if (self->agent_pid > 0)
-        kill(self->agent_pid, SIGTERM);
-    self->kill_at = self->now + MF_KEEPER_STOP_MS;
 }

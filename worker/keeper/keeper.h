@@ -3,12 +3,14 @@
  * guests when their lease is over, whether the agent is dead, hung or cut off. One thread, one epoll loop,
  * tables of fixed size, no allocation after the start, memory locked; it links neither libvirt nor ZeroMQ. If
  * it dies its guests live on; a new keeper's agent finds them and watches them again. Ended in order, it ends
- * its at-most guests first, for nobody would later. */
+ * its at-most guests first, for nobody would later; where all guests end with it, all of them (ending.c).
+ * As PID 1 of a container it is the init of that: whatever is orphaned there is reaped. */
 #ifndef MF_KEEPER_H
 #define MF_KEEPER_H
 
 #include "keeper_wire.h"
 #include "lease.h"
+#include "log_line.h"
 #include <netinet/in.h>
 #include <sys/types.h>
 
@@ -36,8 +38,10 @@ struct mf_keeper_options {
     char probe_host[64];  /* where peers reach the probe socket if it is bound to any address; may be empty */
     const char *pid_file; /* or NULL */
     const char *watchdog; /* device, or NULL */
-    const char *agent;    /* program */
-    char **agent_args;    /* NULL-terminated, after the program's name */
+    mf_ms drain_ms;       /* told to stop, the node is drained first, for at most so long; 0: it is not */
+    enum mf_log_format log_format;
+    const char *agent; /* program */
+    char **agent_args; /* NULL-terminated, after the program's name */
 };
 /* The command line: 0; 1 when --help or --version was answered; -EINVAL with the sentence in error. */
 int mf_keeper_options_parse(int argc, char **argv, struct mf_keeper_options *ret_options, char error[512]);
@@ -57,6 +61,15 @@ struct mf_keeper_guest {
     mf_ms told_at;        /* when its death was last told; 0 never */
 };
 
+enum mf_keeper_phase { /* of its own end, in this order; ending.c */
+                       MF_KEEPER_KEEPING,
+                       MF_KEEPER_DRAINING,
+                       MF_KEEPER_ENDING,  /* what is being born is waited for */
+                       MF_KEEPER_KILLING, /* all that lives is killed, until nothing does */
+                       MF_KEEPER_TELLING, /* the broker is told */
+                       MF_KEEPER_STOPPING /* the agent is ended */
+};
+
 struct mf_keeper_relay { /* somebody waits for an echo of this nonce */
     uint64_t nonce;
     mf_ms expires;
@@ -70,9 +83,12 @@ struct mf_keeper {
     uint32_t probe_port;
     sa_family_t probe_family;
     char probe_address[101];
-    bool stopping;
     int exit_code;
-    mf_ms kill_at; /* while stopping */
+    enum mf_keeper_phase phase;
+    mf_ms phase_until;
+    bool guests_die; /* with us, or the PID 1 of our namespace: the agent says so */
+    bool quiet;      /* nothing is being born any more */
+    bool all_dead;   /* and the agent was told so */
 
     pid_t agent_pid; /* 0: none */
     int agent_fd;    /* -1: none */
@@ -120,7 +136,17 @@ void mf_keeper_agent_ended(struct mf_keeper *self, int status);
 void mf_keeper_agent_read(struct mf_keeper *self);
 bool mf_keeper_agent_send(struct mf_keeper *self,
                           struct mf_keeper_packet *packet); /* fills in the version; false if it is behind */
-void mf_keeper_agent_stop(struct mf_keeper *self);
+
+/* ending.c */
+void mf_keeper_end(struct mf_keeper *self); /* told to: once more, and it ends at once */
+void mf_keeper_say_drain(struct mf_keeper *self);
+void mf_keeper_quiet(struct mf_keeper *self); /* the agent says so */
+void mf_keeper_left(struct mf_keeper *self);  /* likewise */
+void mf_keeper_end_without_agent(struct mf_keeper *self);
+void mf_keeper_give_up(struct mf_keeper *self, int exit_code);
+void mf_keeper_end_run(struct mf_keeper *self);
+mf_ms mf_keeper_end_at(const struct mf_keeper *self);
+void mf_keeper_end_last(struct mf_keeper *self);
 
 /* guests.c */
 void mf_keeper_watch(struct mf_keeper *self, struct mf_uuid id, pid_t pid, bool at_most);
@@ -149,6 +175,8 @@ void mf_keeper_lease_rings(struct mf_keeper *self);
 /* scan.c */
 int mf_keeper_scan_open(struct mf_keeper *self, char error[512]);
 void mf_keeper_scan(struct mf_keeper *self); /* kill every process of a guest that is fenced */
+/* Kill every process of our namespace, whose PID 1 we are, but the agent: how many live. */
+unsigned mf_keeper_kill_all(struct mf_keeper *self);
 
 /* harden.c */
 void mf_keeper_harden(struct mf_keeper *self);

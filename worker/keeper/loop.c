@@ -1,6 +1,7 @@
 /* loop.c - the keeper's one loop: signals, the pulse timer, the probe socket, the agent's socket, the guests'
  * pidfds. */
 #include "keeper.h"
+#include "notify.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -127,10 +128,9 @@ static void read_signals(struct mf_keeper *self)
     while (read(self->signals, &info, sizeof info) == sizeof info) {
         if (info.ssi_signo == SIGCHLD) {
             reap(self);
-        } else if (info.ssi_signo != SIGHUP && !self->stopping) {
-            self->stopping = true;
-            mf_lease_end(&self->lease, self->now);
-            mf_keeper_agent_stop(self);
+        } else if (info.ssi_signo != SIGHUP) {
+            mf_notify_stopping();
+            mf_keeper_end(self);
         }
     }
 }
@@ -151,6 +151,8 @@ static void dispatch(struct mf_keeper *self, uint64_t tag)
         break;
     case MF_KEEPER_AGENT:
         mf_keeper_agent_read(self);
+        if (self->in_session)
+            mf_notify_ready(self->node);
         if (self->in_session && self->ready_fd >= 0)
             drop_ready_fd(self);
         break;
@@ -165,11 +167,8 @@ static void dispatch(struct mf_keeper *self, uint64_t tag)
 
 static void on_time(struct mf_keeper *self)
 {
-    if (self->stopping && self->agent_pid > 0 && self->now >= self->kill_at) {
-        kill(self->agent_pid, SIGKILL);
-        self->kill_at = INT64_MAX;
-    }
-    if (!self->stopping && self->agent_pid == 0 && self->now >= self->agent_at)
+    mf_keeper_end_run(self);
+    if (self->phase <= MF_KEEPER_DRAINING && self->agent_pid == 0 && self->now >= self->agent_at)
         mf_keeper_agent_start(self);
     if (self->agent_fd >= 0)
         mf_keeper_tell(self, false);
@@ -179,12 +178,15 @@ static void on_time(struct mf_keeper *self)
 static int wait_ms(const struct mf_keeper *self)
 {
     mf_ms at = mf_keeper_tell_at(self);
-    if (self->stopping && self->kill_at < at)
-        at = self->kill_at;
-    if (!self->stopping && self->agent_pid == 0 && self->agent_at < at)
+    if (mf_keeper_end_at(self) < at)
+        at = mf_keeper_end_at(self);
+    if (self->phase <= MF_KEEPER_DRAINING && self->agent_pid == 0 && self->agent_at < at)
         at = self->agent_at;
     if (self->watchdog_at < at)
         at = self->watchdog_at;
+    mf_ms beat = mf_notify_beat(mf_keeper_now());
+    if (beat < at)
+        at = beat;
     mf_ms left = at - mf_keeper_now();
     return at == INT64_MAX ? -1 : left < 0 ? 0 : left > 60000 ? 60000 : (int)left;
 }
@@ -192,7 +194,7 @@ static int wait_ms(const struct mf_keeper *self)
 /* The lease comes first in every turn: nothing that may take its time stands before it. */
 static void run(struct mf_keeper *self)
 {
-    while (!self->stopping || self->agent_pid > 0) {
+    while (self->phase != MF_KEEPER_STOPPING || self->agent_pid > 0) {
         self->now = mf_keeper_now();
         mf_keeper_lease_run(self);
         on_time(self);
@@ -219,6 +221,7 @@ int mf_keeper_run(const struct mf_keeper_options *options)
     self->started_ms = mf_keeper_wall();
     self->now = self->agent_at = mf_keeper_now();
     raise_limits();
+    mf_notify_open();
     move_ready_fd(self);
     if (open_all(self, error) < 0) {
         mf_keeper_log(self, "error", "%s", error);
@@ -229,6 +232,6 @@ int mf_keeper_run(const struct mf_keeper_options *options)
     mf_keeper_log(self, "info", "keeping: agent %s, probes answered at %s", options->agent,
                   self->probe_address);
     run(self);
-    mf_keeper_log(self, "info", "ended; the guests live on, but at-most ones");
+    mf_keeper_end_last(self);
     return self->exit_code;
 }

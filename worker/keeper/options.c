@@ -8,6 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
+enum { DAY_MS = 86400000 };
+
 static const char usage[] =
     "Usage: mayfly-keeper [FLAGS] -- AGENT-FLAGS...\n"
     "Keeps a node: starts and restarts mayfly-agent, watches its guests, pulses to the monitors.\n"
@@ -19,21 +21,42 @@ static const char usage[] =
     "one)\n"
     "  --probe-host HOST    where peers reach that, if H is 0.0.0.0 or [::]\n"
     "  --watchdog DEVICE    guards this keeper while at-most guests run, e.g. /dev/watchdog (default: none)\n"
+    "  --drain-on-stop MS   told to stop, have the node drained first, for at most MS (default 0: no drain)\n"
+    "  --log-format WORD    logfmt or json, the agent's too (default: what MAYFLY_LOG_FORMAT says, else "
+    "logfmt)\n"
     "  --boot-id TEXT       take this for the host's boot id (tests)\n"
     "  --help, --version\n";
 
 static const struct option flags[] = {
-    {"node", required_argument, NULL, 'n'},       {"agent", required_argument, NULL, 'a'},
-    {"pid-file", required_argument, NULL, 'p'},   {"probe-bind", required_argument, NULL, 'b'},
-    {"probe-host", required_argument, NULL, 'o'}, {"boot-id", required_argument, NULL, 'i'},
-    {"watchdog", required_argument, NULL, 'w'},   {"help", no_argument, NULL, 'h'},
-    {"version", no_argument, NULL, 'v'},          {NULL, 0, NULL, 0},
+    {"node", required_argument, NULL, 'n'},
+    {"agent", required_argument, NULL, 'a'},
+    {"pid-file", required_argument, NULL, 'p'},
+    {"probe-bind", required_argument, NULL, 'b'},
+    {"probe-host", required_argument, NULL, 'o'},
+    {"boot-id", required_argument, NULL, 'i'},
+    {"watchdog", required_argument, NULL, 'w'},
+    {"drain-on-stop", required_argument, NULL, 'd'},
+    {"help", no_argument, NULL, 'h'},
+    {"log-format", required_argument, NULL, 'f'},
+    {"version", no_argument, NULL, 'v'},
+    {NULL, 0, NULL, 0},
 };
 
 static int refuse(char error[512], const char *flag, const char *value, const char *what)
 {
     snprintf(error, 512, "%s: '%.200s' %s", flag, value, what);
     return -EINVAL;
+}
+
+static bool parse_ms(const char *text, mf_ms *ret_ms)
+{
+    char *end;
+    errno = 0;
+    long long ms = strtoll(text, &end, 10);
+    if (text[0] < '0' || text[0] > '9' || *end || errno || ms > DAY_MS)
+        return false;
+    *ret_ms = ms;
+    return true;
 }
 
 static int take(struct mf_keeper_options *options, int flag, char error[512])
@@ -66,6 +89,13 @@ static int take(struct mf_keeper_options *options, int flag, char error[512])
             return refuse(error, "--watchdog", optarg, "cannot be written to");
         options->watchdog = optarg;
         return 0;
+    case 'd':
+        if (!parse_ms(optarg, &options->drain_ms))
+            return refuse(error, "--drain-on-stop", optarg, "is no number of milliseconds up to a day");
+        return 0;
+    case 'f':
+        setenv(MF_LOG_FORMAT_VARIABLE, optarg, 1); /* the agent inherits it */
+        return mf_log_format_choose(optarg, &options->log_format, error);
     case 'i':
         if (!*optarg || strlen(optarg) >= sizeof options->boot_id)
             return refuse(error, "--boot-id", optarg, "must have 1 to 64 bytes");
@@ -122,8 +152,11 @@ int mf_keeper_options_parse(int argc, char **argv, struct mf_keeper_options *ret
     if (optind < argc && strcmp(argv[optind - 1], "--") != 0)
         return refuse(error, "command line", argv[optind],
                       "is unexpected; the agent's own flags come after --");
+    int r = mf_log_format_choose(NULL, &options.log_format, error);
+    if (r < 0)
+        return r;
     if (!options.boot_id[0]) {
-        int r = read_boot_id(&options, error);
+        r = read_boot_id(&options, error);
         if (r < 0)
             return r;
     }

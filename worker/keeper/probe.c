@@ -36,7 +36,9 @@ int mf_keeper_probe_open(struct mf_keeper *self, char error[512])
             r = -errno;
     }
     if (r < 0) {
-        snprintf(error, 512, "--probe-bind %s: %s", self->options.probe_bind, strerror(-r));
+        snprintf(error, 512, "--probe-bind %s: %s%s", self->options.probe_bind, strerror(-r),
+                 r == -EADDRINUSE ? "; another program has this port"
+                                  : "; is it an address of this machine?");
         return r;
     }
     self->probe_port = ntohs(address.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&address)->sin6_port

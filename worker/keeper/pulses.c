@@ -69,6 +69,8 @@ void mf_keeper_beat(struct mf_keeper *self)
 {
     struct mf_pulse pulse;
     uint8_t bytes[MF_PULSE_SIZE];
+    if (self->all_dead)
+        return; /* the end is told: nothing is to sound like life */
     mf_keeper_pulse_fill(self, MF_PULSE_BEAT, &pulse);
     mf_pulse_encode(&pulse, self->key, bytes);
     for (unsigned i = 0; i < self->n_monitors; i++) {

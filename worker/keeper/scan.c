@@ -1,6 +1,7 @@
 /* scan.c - the search for processes that must not be: those that carry the id of a fenced create, whose pid
- * nobody told. Every process of the machine is looked at, by getdents64 into fixed buffers. The pidfd is
- * opened first and the command line read after: what is killed is what was read. */
+ * nobody told, or at a container's end all that are in it. Every process of the machine is looked at, by
+ * getdents64 into fixed buffers. The pidfd is opened first and the command line read after: what is killed is
+ * what was read. */
 #include "keeper.h"
 #include <dirent.h>
 #include <errno.h>
@@ -16,11 +17,19 @@ enum { LINE_MAX_BYTES = 65536, ENTRIES_BYTES = 32768 };
 
 int mf_keeper_scan_open(struct mf_keeper *self, char error[512])
 {
+    char self_pid[16] = "";
     self->proc = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (self->proc >= 0)
+    if (self->proc < 0) {
+        snprintf(error, 512, "/proc: %s", strerror(errno));
+        return -errno;
+    }
+    ssize_t len = readlinkat(self->proc, "self", self_pid, sizeof self_pid - 1);
+    if (len > 0 && atoi(self_pid) == getpid())
         return 0;
-    snprintf(error, 512, "/proc: %s", strerror(errno));
-    return -errno;
+    snprintf(error, 512,
+             "/proc is not of this process's own pid namespace, so guests could not be found there: mount it "
+             "(unshare --mount-proc; container runtimes do)");
+    return -EINVAL;
 }
 
 /* The id after "-uuid" in a command line whose words end in zeros. */
@@ -55,20 +64,47 @@ static bool is_fenced(struct mf_keeper *self, const char *pid)
     return id_of(line, read_line(self, pid, line), &id) && mf_lease_fences(&self->lease, id);
 }
 
-static void look_at(struct mf_keeper *self, const char *pid)
+static unsigned look_at(struct mf_keeper *self, const char *pid)
 {
     if (!is_fenced(self, pid))
-        return;
+        return 0;
     int fd = (int)syscall(SYS_pidfd_open, atoi(pid), 0);
     if (fd < 0)
-        return;
+        return 0;
     if (is_fenced(self, pid) && syscall(SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0) == 0)
         mf_keeper_log(self, "warning", "process %.20s was killed: its guest's lease is over", pid);
     close(fd);
+    return 1;
 }
 
-void mf_keeper_scan(struct mf_keeper *self)
+/* One that has ended stays listed until its parent looks. */
+static bool lives(struct mf_keeper *self, const char *pid)
 {
+    char path[40], text[512];
+    snprintf(path, sizeof path, "%.20s/stat", pid);
+    int fd = openat(self->proc, path, O_RDONLY | O_CLOEXEC);
+    ssize_t len = fd < 0 ? 0 : read(fd, text, sizeof text - 1);
+    if (fd >= 0)
+        close(fd);
+    text[len > 0 ? len : 0] = 0;
+    const char *state = strrchr(text, ')');
+    return state && state[1] && !strchr("ZX", state[2]);
+}
+
+/* Nothing of this namespace is to outlive us, so a pid that is used anew meanwhile is no wrong one. */
+static unsigned end_it(struct mf_keeper *self, const char *text)
+{
+    pid_t pid = atoi(text);
+    if (pid <= 1 || pid == self->agent_pid || !lives(self, text))
+        return 0;
+    kill(pid, SIGKILL);
+    return 1;
+}
+
+static unsigned each_process(struct mf_keeper *self,
+                             unsigned (*visit)(struct mf_keeper *self, const char *pid))
+{
+    unsigned n_visited = 0;
     static _Alignas(struct dirent64) char entries[ENTRIES_BYTES];
     lseek(self->proc, 0, SEEK_SET);
     for (ssize_t n; (n = getdents64(self->proc, entries, sizeof entries)) > 0;)
@@ -76,6 +112,17 @@ void mf_keeper_scan(struct mf_keeper *self)
             const struct dirent64 *entry = (const struct dirent64 *)(entries + at);
             at += entry->d_reclen;
             if (entry->d_name[0] >= '1' && entry->d_name[0] <= '9')
-                look_at(self, entry->d_name);
+                n_visited += visit(self, entry->d_name);
         }
+    return n_visited;
+}
+
+void mf_keeper_scan(struct mf_keeper *self)
+{
+    (void)each_process(self, look_at);
+}
+
+unsigned mf_keeper_kill_all(struct mf_keeper *self)
+{
+    return each_process(self, end_it);
 }

@@ -59,7 +59,7 @@ int mf_keeper_pid_file(const char *path, char error[512])
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
     if (fd < 0) {
         int r = -errno;
-        snprintf(error, 512, "pid file %s: %s", path, strerror(-r));
+        snprintf(error, 512, "pid file %s: %s; give a --pid-file that can be written", path, strerror(-r));
         return r;
     }
     if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
@@ -96,21 +96,15 @@ mf_ms mf_keeper_wall(void)
 
 void mf_keeper_log(const struct mf_keeper *self, const char *level, const char *format, ...)
 {
-    char text[900], stamp[32];
-    struct timespec t;
-    struct tm tm;
-    clock_gettime(CLOCK_REALTIME, &t);
-    gmtime_r(&t.tv_sec, &tm);
-    strftime(stamp, sizeof stamp, "%Y-%m-%dT%H:%M:%S", &tm);
+    char text[900];
+    struct mf_log_line line;
     va_list args;
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    char line[1200];
-    int len =
-        snprintf(line, sizeof line, "time=%s.%03ldZ level=%s program=mayfly-keeper name=%s msg=\"%s\"\n",
-                 stamp, t.tv_nsec / 1000000, level, self->node[0] ? self->node : "-", text);
+    struct mf_log_words words = {mf_keeper_wall(), level, "mayfly-keeper", self->node, text, NULL};
+    mf_log_line(&line, self->options.log_format, &words);
     struct pollfd ready = {.fd = STDERR_FILENO, .events = POLLOUT};
-    if (poll(&ready, 1, 0) > 0 && write(STDERR_FILENO, line, (size_t)len) < 0)
+    if (poll(&ready, 1, 0) > 0 && write(STDERR_FILENO, line.bytes, line.len) < 0)
         return; /* nobody reads what we say: a full pipe must not hold us up */
 }

@@ -141,13 +141,15 @@ static int start_both(struct swarm *swarm, char error[512])
                                   "--client", "tcp://127.0.0.1:*",
                                   "--worker", "tcp://127.0.0.1:*",
                                   "--tail",   "tcp://127.0.0.1:*",
+                                  "--http",   "none",
                                   NULL};
     if (start(swarm, "mayfly-broker", broker, swarm->settings.broker_args, &swarm->cluster.broker, error) <
             0 ||
         read_endpoints(swarm, error) < 0)
         return -1;
-    const char *const health[] = {"--broker", swarm->cluster.client, "--key",       key, "--name",
-                                  "health-0", "--pulse-bind",        "127.0.0.1:0", NULL};
+    const char *const health[] = {"--broker", swarm->cluster.client, "--key",       key,      "--name",
+                                  "health-0", "--pulse-bind",        "127.0.0.1:0", "--http", "none",
+                                  NULL};
     return start(swarm, "mayfly-health", health, swarm->settings.health_args, &swarm->cluster.health, error);
 }
 

@@ -1,0 +1,173 @@
+/* metrics.c - what the broker shows of itself: counts of the core, read once per look, and what the edge
+ * counted on the way. Labels are words of our own tables. */
+#include "counts.h"
+#include "loop_private.h"
+#include "program.h"
+#include <sys/stat.h>
+
+static double file_bytes(const char *path)
+{
+    struct stat st;
+
+    return stat(path, &st) == 0 ? (double)st.st_size : 0;
+}
+
+static double store_bytes(const struct mf_loop *self)
+{
+    char log[sizeof(self->store_path) + 8];
+
+    mf_str_format(log, sizeof(log), "%s-wal", self->store_path);
+    return file_bytes(self->store_path) + file_bytes(log);
+}
+
+static void show_lives(struct mf_buf *buf, const struct mf_broker_counts *c)
+{
+    mf_metric_begin(buf, "mayfly_instances", MF_GAUGE, "Instances by state.");
+    for (unsigned i = 1; i < MF_ENUM_COUNT_instance_state; i++)
+        if (i != MF_INSTANCE_STATE_GONE)
+            mf_metric_sample(buf, "mayfly_instances", "state", mf_instance_state_word(i),
+                             (double)c->instances[i]);
+    mf_metric_begin(buf, "mayfly_placed_instances", MF_GAUGE,
+                    "Instances that have a node, by their group's policy.");
+    mf_metric_sample(buf, "mayfly_placed_instances", "policy", "at-least", (double)c->placed_at_least);
+    mf_metric_sample(buf, "mayfly_placed_instances", "policy", "at-most", (double)c->placed_at_most);
+    mf_metric_begin(buf, "mayfly_nodes", MF_GAUGE, "Known nodes by state.");
+    for (unsigned i = 1; i < MF_ENUM_COUNT_node_state; i++)
+        mf_metric_sample(buf, "mayfly_nodes", "state", mf_node_state_word(i), (double)c->nodes[i]);
+    mf_metric_one(buf, "mayfly_schedulable_nodes", MF_GAUGE, "Nodes that may be given births.",
+                  (double)c->schedulable);
+    mf_metric_one(buf, "mayfly_connected_nodes", MF_GAUGE, "Nodes whose worker has a session.",
+                  (double)c->connected);
+    mf_metric_one(buf, "mayfly_cordoned_nodes", MF_GAUGE, "Nodes that an operator keeps births away from.",
+                  (double)c->cordoned);
+    mf_metric_one(buf, "mayfly_draining_nodes", MF_GAUGE, "Nodes that are being emptied.",
+                  (double)c->draining);
+    mf_metric_one(buf, "mayfly_quarantined_nodes", MF_GAUGE,
+                  "Nodes without births because births failed on them.", (double)c->quarantined);
+}
+
+static void show_room(struct mf_buf *buf, const struct mf_broker_counts *c)
+{
+    static const double mib = 1 << 20;
+
+    mf_metric_begin(buf, "mayfly_vcpus", MF_GAUGE, "Virtual CPUs of the nodes that are not failed.");
+    mf_metric_sample(buf, "mayfly_vcpus", "kind", "capacity", (double)c->capacity.vcpus);
+    mf_metric_sample(buf, "mayfly_vcpus", "kind", "used", (double)c->used.vcpus);
+    mf_metric_begin(buf, "mayfly_memory_bytes", MF_GAUGE,
+                    "Memory for guests of the nodes that are not failed.");
+    mf_metric_sample(buf, "mayfly_memory_bytes", "kind", "capacity", (double)c->capacity.memory_mib * mib);
+    mf_metric_sample(buf, "mayfly_memory_bytes", "kind", "used", (double)c->used.memory_mib * mib);
+    mf_metric_begin(buf, "mayfly_disk_bytes", MF_GAUGE,
+                    "Local disk for guests of the nodes that are not failed.");
+    mf_metric_sample(buf, "mayfly_disk_bytes", "kind", "capacity", (double)c->capacity.disk_mib * mib);
+    mf_metric_sample(buf, "mayfly_disk_bytes", "kind", "used", (double)c->used.disk_mib * mib);
+}
+
+static void show_healing(struct mf_buf *buf, const struct mf_broker_counts *c)
+{
+    mf_metric_one(buf, "mayfly_pending_instances", MF_GAUGE, "Instances that wait for room.",
+                  (double)c->instances[MF_INSTANCE_STATE_PENDING]);
+    mf_metric_one(buf, "mayfly_verdicts_held", MF_GAUGE, "Nodes whose verdict the breaker holds.",
+                  (double)c->held);
+    mf_metric_one(buf, "mayfly_frozen", MF_GAUGE, "1 while the cluster is frozen.", c->frozen);
+    mf_metric_one(buf, "mayfly_known_monitors", MF_GAUGE, "Monitors that count for a majority.",
+                  (double)c->monitors);
+    mf_metric_one(buf, "mayfly_monitors_heard", MF_GAUGE, "Monitors that are heard now.",
+                  (double)c->monitors_heard);
+    mf_metric_one(buf, "mayfly_monitors_suspended", MF_GAUGE, "Monitors heard that doubt their own hearing.",
+                  (double)c->monitors_suspended);
+    mf_metric_one(buf, "mayfly_images_halted", MF_GAUGE, "Images whose births are held because they failed.",
+                  (double)c->images_halted);
+    mf_metric_one(buf, "mayfly_unknown_domains", MF_GAUGE, "Domains on nodes that nobody knows.",
+                  (double)c->unknown_domains);
+    mf_metric_one(buf, "mayfly_drifts_total", MF_COUNTER,
+                  "Differences between a node and the broker that were healed.", (double)c->drifts);
+    mf_metric_one(buf, "mayfly_orders_in_flight", MF_GAUGE, "Orders sent to nodes and not answered.",
+                  (double)c->orders_in_flight);
+}
+
+static void show_catalogue(struct mf_buf *buf, const struct mf_broker_counts *c)
+{
+    mf_metric_one(buf, "mayfly_groups", MF_GAUGE, "Groups, ending ones among them.", (double)c->groups);
+    mf_metric_one(buf, "mayfly_images", MF_GAUGE, "Images.", (double)c->images);
+    mf_metric_one(buf, "mayfly_offerings", MF_GAUGE, "Offerings.", (double)c->offerings);
+    mf_metric_one(buf, "mayfly_requests_remembered", MF_GAUGE, "Requests whose repetition is recognised.",
+                  (double)c->requests);
+}
+
+/* Kinds that a key of this role may send. */
+static void show_heard(const struct mf_loop *self, struct mf_buf *buf, const char *name, const char *label,
+                       enum mf_role role, const char *help)
+{
+    mf_metric_begin(buf, name, MF_COUNTER, help);
+    for (unsigned kind = MF_KIND_NONE + 1; kind < MF_MSG_COUNT; kind++)
+        if (mf_may_send(role, kind))
+            mf_metric_sample(buf, name, label, mf_kind_desc(kind)->wire, (double)self->tally.heard[kind]);
+}
+
+static void show_messages(const struct mf_loop *self, struct mf_buf *buf)
+{
+    show_heard(self, buf, "mayfly_requests_total", "operation", MF_ROLE_OPERATOR,
+               "Requests of clients heard.");
+    show_heard(self, buf, "mayfly_worker_messages_total", "kind", MF_ROLE_WORKER,
+               "Messages of workers heard.");
+    show_heard(self, buf, "mayfly_monitor_messages_total", "kind", MF_ROLE_MONITOR,
+               "Messages of monitors heard.");
+    mf_metric_begin(buf, "mayfly_errors_total", MF_COUNTER, "Errors sent to peers, by code.");
+    for (unsigned code = MF_E_OK + 1; code < MF_E_COUNT; code++)
+        mf_metric_sample(buf, "mayfly_errors_total", "code", mf_error_code(code),
+                         (double)self->tally.errors[code]);
+    mf_metric_one(buf, "mayfly_connections", MF_GAUGE, "Connections of clients, monitors and workers.",
+                  (double)mf_peers_count(self->peers));
+}
+
+static void show_log(const struct mf_loop *self, struct mf_buf *buf, const struct mf_broker_counts *c)
+{
+    mf_metric_begin(buf, "mayfly_events_total", MF_COUNTER,
+                    "Rows of the event log made since the start, by type.");
+    for (unsigned kind = MF_MSG_COUNT + 1; kind < MF_KIND_COUNT; kind++)
+        mf_metric_sample(buf, "mayfly_events_total", "type", mf_kind_desc(kind)->wire,
+                         (double)self->tally.made[kind]);
+    mf_metric_one(buf, "mayfly_event_seq", MF_GAUGE, "Newest row that is durable.", (double)c->committed);
+    mf_metric_one(buf, "mayfly_event_oldest_seq", MF_GAUGE, "Oldest row that a stream may still begin at.",
+                  (double)c->oldest);
+    mf_metric_one(buf, "mayfly_uncommitted_events", MF_GAUGE, "Rows made and not yet durable.",
+                  (double)(c->seq - c->committed));
+    mf_metric_one(buf, "mayfly_term", MF_GAUGE, "The present reign.", (double)c->term);
+    mf_metric_one(buf, "mayfly_streams", MF_GAUGE, "Event streams that are open.", (double)c->streams);
+    mf_metric_one(buf, "mayfly_replies_waiting", MF_GAUGE, "Messages that wait for their rows to be durable.",
+                  (double)c->replies_waiting);
+    mf_metric_histogram(buf, "mayfly_commit_seconds", "How long a group of rows took to become durable.",
+                        &self->tally.commits);
+    mf_metric_one(buf, "mayfly_store_bytes", MF_GAUGE, "Size of the store, its write-ahead log with it.",
+                  store_bytes(self));
+    mf_metric_one(buf, "mayfly_store_full", MF_GAUGE, "1 while the store takes no more.", c->full);
+}
+
+void mf_loop_metrics(void *arg, struct mf_buf *buf)
+{
+    const struct mf_loop *self = arg;
+    struct mf_broker_counts counts;
+
+    mf_broker_count(self->broker, &counts);
+    show_lives(buf, &counts);
+    show_room(buf, &counts);
+    show_healing(buf, &counts);
+    show_catalogue(buf, &counts);
+    show_messages(self, buf);
+    show_log(self, buf, &counts);
+    mf_metric_histogram(buf, "mayfly_loop_seconds", "How long a turn of the loop took, waiting not counted.",
+                        &self->tally.turns);
+    mf_metrics_process(buf);
+}
+
+bool mf_loop_ready(void *arg, char why_not[512])
+{
+    const struct mf_loop *self = arg;
+
+    if (self->failure)
+        mf_str_format(why_not, 512, "the store has failed: %s", self->failure_text);
+    else if (self->full)
+        mf_str_format(why_not, 512, "the store takes no more; free disk space");
+    return !self->failure && !self->full;
+}
