@@ -32,6 +32,14 @@ static void ended(struct mf_broker *b, struct mf_node *node)
     answer(b, peer, node->epoch, true);
 }
 
+/* A restart or an upgrade: the guests of an agent that died have as long, and nobody kills them for less.
+ * Kept in memory: a new reign judges them as it finds them. */
+static void comes_back(struct mf_broker *b, struct mf_node *node)
+{
+    node->back_by = b->now + b->config.agent_grace_ms;
+    answer(b, node->peer, node->epoch, false);
+}
+
 void mf_leaving(struct mf_broker *b, struct mf_node *node, const struct mf_msg_leaving *leaving)
 {
     if (leaving->guests_dead)
@@ -39,7 +47,7 @@ void mf_leaving(struct mf_broker *b, struct mf_node *node, const struct mf_msg_l
     else if (leaving->drain)
         drain(b, node, leaving->remaining_ms);
     else
-        answer(b, node->peer, node->epoch, false);
+        comes_back(b, node);
 }
 
 bool mf_leaving_again(struct mf_broker *b, const struct mf_peer *peer, const struct mf_msg_leaving *leaving)

@@ -1,5 +1,5 @@
-/* leaving.h - a worker says that it is about to end: drain me first, or: my guests are dead, by my own hand.
- * It says so again until it is answered. */
+/* leaving.h - a worker says that it is about to end: drain me first; or: my guests are dead, by my own hand;
+ * or: they live on, and I shall be back. It says the first two again until it is answered. */
 #ifndef MF_BROKER_LEAVING_H
 #define MF_BROKER_LEAVING_H
 

@@ -203,6 +203,7 @@ void mf_node_hello(struct mf_broker *b, const struct mf_peer *peer, const struct
         mf_close(b, node->peer);
     node->peer = node->welcomed = peer->handle;
     node->asks_left = false;
+    node->back_by = 0;
     welcome(b, node);
     node->matching = true; /* not ready before all of its inventory is looked at */
     mf_drift_begin(node);

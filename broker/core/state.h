@@ -267,6 +267,7 @@ struct mf_node {
     mf_ms lease_until; /* the longest lease granted to it in this reign, whatever the epoch */
     uint64_t welcomed; /* the connection that was given the present epoch, also when that has failed since */
     bool asks_left;    /* its worker waits until it is drained */
+    mf_ms back_by;     /* its worker said that it ends, that its guests live on, and that it comes back */
     struct mf_orders creates, destroys, sent;
     uint32_t in_flight, again;
     bool in_sendable, in_changed, matching;

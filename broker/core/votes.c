@@ -95,20 +95,36 @@ static void fail(struct mf_broker *b, struct mf_node *node, const struct tally *
                                              .votes = t->standing});
 }
 
-/* Said once; looked at again when what was heard is as old as the silence that was judged. */
+static bool awaited(const struct mf_broker *b, const struct mf_node *node)
+{
+    return b->now < node->back_by;
+}
+
+static struct mf_str why_not(const struct mf_broker *b, const struct mf_node *node, char text[160])
+{
+    if (awaited(b, node))
+        return mf_str_format(text, 160,
+                             "its worker said that its guests live on and that it would be back; "
+                             "it has %lld ms left",
+                             (long long)(node->back_by - b->now));
+    return mf_str_format(text, 160, "its pulses are not heard, but its agent was, %lld ms ago",
+                         (long long)(b->now - node->heard_at));
+}
+
+/* Said once; looked at again when what was heard is as old as the silence that was judged, or when who wanted
+ * to be back is not. */
 static void contradict(struct mf_broker *b, struct mf_node *node)
 {
     char text[MF_SUBJECT_MAX], reason[160];
     struct mf_event event = {.kind = MF_EV_NODE_HELD,
                              .node_held = {.node = node->name, .epoch = node->epoch}};
 
-    mf_heap_set(&b->alarms, &node->doubts.alarm.timer, node->heard_at + b->config.silence_ms);
+    mf_heap_set(&b->alarms, &node->doubts.alarm.timer,
+                awaited(b, node) ? node->back_by : node->heard_at + b->config.silence_ms);
     if (node->doubts.contradicted)
         return;
     node->doubts.contradicted = true;
-    event.node_held.reason =
-        mf_str_format(reason, sizeof(reason), "its pulses are not heard, but its agent was, %lld ms ago",
-                      (long long)(b->now - node->heard_at));
+    event.node_held.reason = why_not(b, node, reason);
     mf_journal(b, node->last_seq, &event, mf_subject_named("node", node->name, text));
 }
 
@@ -116,7 +132,7 @@ static void judge(struct mf_broker *b, struct mf_node *node, bool by_word)
 {
     struct tally t = count(b, node);
     size_t quorum = mf_quorum(b), seq = b->seq;
-    bool failed = t.standing >= quorum && moves(node, MF_NODE_EVENT_FAILED);
+    bool failed = t.standing >= quorum && moves(node, MF_NODE_EVENT_FAILED) && (by_word || !awaited(b, node));
 
     if (!failed)
         mf_breaker_let_go(b, node);

@@ -161,16 +161,48 @@ static void test_of_another_epoch_it_moves_nothing(void **state)
     stage_close(&s);
 }
 
-static void test_who_asks_for_nothing_is_let_go(void **state)
+/* A restart, say: whoever lives on under nobody's eyes is not replaced for that. */
+static void test_who_will_be_back_is_waited_for(void **state)
 {
     struct stage s;
 
     open_on_node_0(&s, 2, false, 1);
+    struct mf_uuid id = stage_current(&s, "web", 0)->id;
+    struct mf_rec_guest guest = {.id = id, .state = MF_GUEST_STATE_RUNNING};
     size_t rows = s.n_rows;
     say_leaving(&s, 0, (struct mf_msg_leaving){0});
     assert_non_null(last_left(&s, 0));
     assert_int_equal(s.n_rows, rows);
     assert_int_equal(node(&s, 0)->state, MF_NODE_STATE_READY);
+    stage_gone(&s, s.worker[0]);
+    for (int i = 0; i < 3; i++)
+        stage_vote(&s, 0, 0, MF_VERDICT_FAILED, MF_EVIDENCE_CLOSED);
+    assert_int_equal(node(&s, 0)->state, MF_NODE_STATE_SUSPECT);
+    assert_int_equal(stage_count_rows(&s, MF_EV_NODE_HELD), 1);
+    stage_hello(&s, 0, &guest, 1);
+    assert_true(mf_uuid_eq(stage_current(&s, "web", 0)->id, id));
+    assert_int_equal(stage_count_rows(&s, MF_EV_NODE_FAILED), 0);
+    stage_gone(&s, s.worker[0]); /* that was another epoch's word: this close is judged as any */
+    stage_vote(&s, 0, 0, MF_VERDICT_FAILED, MF_EVIDENCE_CLOSED);
+    assert_int_equal(node(&s, 0)->state, MF_NODE_STATE_FAILED);
+    stage_close(&s);
+}
+
+static void test_who_is_not_back_in_time_has_failed(void **state)
+{
+    struct stage s;
+
+    open_on_node_0(&s, 2, false, 1);
+    say_leaving(&s, 0, (struct mf_msg_leaving){0});
+    stage_gone(&s, s.worker[0]);
+    stage_vote(&s, 0, 0, MF_VERDICT_FAILED, MF_EVIDENCE_CLOSED);
+    for (mf_ms passed = 0; passed < s.config.agent_grace_ms; passed += 1000) {
+        assert_int_equal(node(&s, 0)->state, MF_NODE_STATE_SUSPECT);
+        stage_monitor(&s, (struct mf_message){.kind = MF_MSG_MONITOR_ALIVE});
+        stage_pass(&s, 1000);
+    }
+    assert_int_equal(node(&s, 0)->state, MF_NODE_STATE_FAILED); /* by the alarm alone */
+    assert_int_equal(stage_current(&s, "web", 0)->generation, 2);
     stage_close(&s);
 }
 
@@ -321,7 +353,8 @@ int main(void)
         cmocka_unit_test(test_what_is_being_born_or_ended_there_is_dead_too),
         cmocka_unit_test(test_it_is_answered_when_it_is_durable),
         cmocka_unit_test(test_of_another_epoch_it_moves_nothing),
-        cmocka_unit_test(test_who_asks_for_nothing_is_let_go),
+        cmocka_unit_test(test_who_will_be_back_is_waited_for),
+        cmocka_unit_test(test_who_is_not_back_in_time_has_failed),
         cmocka_unit_test(test_it_is_no_flap),
         cmocka_unit_test(test_strangers_die_with_it),
         cmocka_unit_test(test_drained_then_let_go),

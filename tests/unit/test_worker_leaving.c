@@ -158,6 +158,27 @@ static void who_ends_begins_no_epoch(void **state)
     trace_free(&t);
 }
 
+static void its_guests_live_on(void **state)
+{
+    struct trace *t = trace_welcomed("1");
+    trace_feed(t, (struct mf_worker_event){.kind = MF_WORKER_GO});
+    trace_expect(t, "1000 say leaving epoch=1\n");
+    trace_pass(t, 500); /* once: its connection closes */
+    trace_expect(t, "");
+    trace_free(&t);
+    t = trace_welcomed("1");
+    trace_down(t);
+    trace_feed(t, (struct mf_worker_event){.kind = MF_WORKER_GO}); /* to nobody */
+    trace_expect(t, "");
+    trace_free(&t);
+    t = trace_welcomed("1");
+    end(t);
+    trace_skip(t);
+    trace_feed(t, (struct mf_worker_event){.kind = MF_WORKER_GO}); /* they do not */
+    trace_expect(t, "");
+    trace_free(&t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -168,6 +189,7 @@ int main(void)
         cmocka_unit_test(a_drain_is_asked_for_in_every_epoch),
         cmocka_unit_test(an_end_follows_a_drain),
         cmocka_unit_test(who_ends_begins_no_epoch),
+        cmocka_unit_test(its_guests_live_on),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -29,6 +29,13 @@ static void act_say(struct mf_worker *self)
         leaving->remaining_ms = left > 0 ? (uint64_t)left : 0;
 }
 
+/* Once: the connection closes behind it, and what was not heard is judged as a close is. */
+static void act_say_back(struct mf_worker *self)
+{
+    if (self->session == MF_SESSION_WELCOMED)
+        mf_outbox_say(self, MF_MSG_LEAVING)->leaving = (struct mf_msg_leaving){.epoch = self->epoch};
+}
+
 static void act_say_dead(struct mf_worker *self)
 {
     self->leaving_until = self->now + self->config.left_ms;

@@ -171,6 +171,9 @@ void mf_worker_feed(struct mf_worker *self, mf_ms now, const struct mf_worker_ev
     case MF_WORKER_ALL_DEAD:
         mf_leaving_feed(self, MF_LEAVING_ON_ALL_DEAD);
         break;
+    case MF_WORKER_GO:
+        mf_leaving_feed(self, MF_LEAVING_ON_GO);
+        break;
     }
     mf_leaving_timers(self);
     mf_session_timers(self);

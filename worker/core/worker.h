@@ -69,7 +69,8 @@ enum mf_worker_event_kind {
     /* What the keeper says of its own end. */
     MF_WORKER_DRAIN, /* remaining_ms: it ends when the node is drained, or after so long; answered by LEFT */
     MF_WORKER_END,   /* it is about to kill every guest; answered by QUIET */
-    MF_WORKER_ALL_DEAD /* it has; answered by LEFT */
+    MF_WORKER_ALL_DEAD, /* it has; answered by LEFT */
+    MF_WORKER_GO        /* this agent is told to end, and its guests live on */
 };
 struct mf_worker_guest {
     struct mf_uuid id;

@@ -73,7 +73,7 @@ struct mf_agent {
     void *context, *socket, *links;
     unsigned n_links; /* connections made, for names */
     int signals;
-    bool stopping, failed, watched, announced;
+    bool stopping, failed, watched, announced, told_to_stop;
     bool guests_die;    /* with this worker */
     char refusal[1200]; /* as last logged */
     mf_ms link_logged_at;

@@ -483,7 +483,7 @@ static void read_signals(struct mf_agent *self)
 {
     for (int signal; (signal = mf_signals_read(self->signals));)
         if (signal != SIGHUP)
-            self->stopping = true;
+            self->stopping = self->told_to_stop = true;
 }
 
 static long wait_ms(struct mf_agent *self)
@@ -528,6 +528,8 @@ int mf_agent_run(struct mf_agent *self)
         mf_http_serve(self->http, items[5].revents, mf_now());
         mf_histogram_add(&self->tally.turns, mf_metric_clock_us() - began_us);
     }
+    if (self->told_to_stop && !self->guests_die)
+        feed(self, &(struct mf_worker_event){.kind = MF_WORKER_GO});
     close_bus(self);
     return self->failed ? 1 : 0;
 }
