@@ -163,19 +163,50 @@ static void its_guests_live_on(void **state)
     struct trace *t = trace_welcomed("1");
     trace_feed(t, (struct mf_worker_event){.kind = MF_WORKER_GO});
     trace_expect(t, "1000 say leaving epoch=1\n");
-    trace_pass(t, 500); /* once: its connection closes */
+    trace_create(t, 10, 2, 60000); /* the next agent's */
+    trace_pass(t, 200);
+    trace_expect(t, "1200 say leaving epoch=1\n");
+    assert_true(mf_worker_going(t->worker));
+    left(t, 1, true); /* nobody said so */
+    assert_true(mf_worker_going(t->worker));
+    left(t, 1, false);
+    trace_expect(t, "1200 left\n");
+    assert_false(mf_worker_going(t->worker));
+    trace_pass(t, 500);
     trace_expect(t, "");
     trace_free(&t);
     t = trace_welcomed("1");
     trace_down(t);
     trace_feed(t, (struct mf_worker_event){.kind = MF_WORKER_GO}); /* to nobody */
-    trace_expect(t, "");
+    trace_expect(t, "1000 left\n");
+    assert_false(mf_worker_going(t->worker));
+    trace_free(&t);
+    t = trace_welcomed("1");
+    trace_feed(t, (struct mf_worker_event){.kind = MF_WORKER_GO});
+    trace_pass(t, 999); /* a broker that does not answer */
+    assert_true(mf_worker_going(t->worker));
+    trace_skip(t);
+    trace_pass(t, 1);
+    trace_expect(t, "2000 left\n");
     trace_free(&t);
     t = trace_welcomed("1");
     end(t);
     trace_skip(t);
     trace_feed(t, (struct mf_worker_event){.kind = MF_WORKER_GO}); /* they do not */
     trace_expect(t, "");
+    trace_free(&t);
+}
+
+static void a_birth_under_way_holds_up_nobody_who_goes(void **state)
+{
+    struct trace *t = trace_welcomed("1");
+    trace_create(t, 10, 2, 60000);
+    trace_skip(t);
+    trace_feed(t, (struct mf_worker_event){.kind = MF_WORKER_GO});
+    trace_expect(t, "1000 say leaving epoch=1\n");
+    left(t, 1, false);
+    trace_expect(t, "1000 left\n");
+    assert_false(mf_worker_going(t->worker));
     trace_free(&t);
 }
 
@@ -190,6 +221,7 @@ int main(void)
         cmocka_unit_test(an_end_follows_a_drain),
         cmocka_unit_test(who_ends_begins_no_epoch),
         cmocka_unit_test(its_guests_live_on),
+        cmocka_unit_test(a_birth_under_way_holds_up_nobody_who_goes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -62,7 +62,7 @@ static void leaving_table_is_whole(void **state)
 {
     const struct mf_worker_move *moves;
     size_t n = mf_worker_leaving_moves(&moves);
-    check_table(moves, n, 7, 9);
+    check_table(moves, n, 8, 9);
 }
 
 int main(void)

@@ -9,9 +9,15 @@ static bool drains(const struct mf_worker *self)
     return self->leaving == MF_LEAVING_DRAINING;
 }
 
+/* What is said for a limited time. */
+static bool waits(const struct mf_worker *self)
+{
+    return self->leaving == MF_LEAVING_DEAD || self->leaving == MF_LEAVING_GOING;
+}
+
 static bool speaks(const struct mf_worker *self)
 {
-    return drains(self) || self->leaving == MF_LEAVING_DEAD;
+    return drains(self) || waits(self);
 }
 
 /* Without a session there is nobody to say it to; the welcome will be the occasion. */
@@ -24,22 +30,24 @@ static void act_say(struct mf_worker *self)
     struct mf_msg_leaving *leaving = &mf_outbox_say(self, MF_MSG_LEAVING)->leaving;
     leaving->epoch = self->epoch;
     leaving->drain = drains(self);
-    leaving->guests_dead = !drains(self);
+    leaving->guests_dead = self->leaving == MF_LEAVING_DEAD;
     if (drains(self))
         leaving->remaining_ms = left > 0 ? (uint64_t)left : 0;
 }
 
-/* Once: the connection closes behind it, and what was not heard is judged as a close is. */
-static void act_say_back(struct mf_worker *self)
-{
-    if (self->session == MF_SESSION_WELCOMED)
-        mf_outbox_say(self, MF_MSG_LEAVING)->leaving = (struct mf_msg_leaving){.epoch = self->epoch};
-}
-
-static void act_say_dead(struct mf_worker *self)
+static void act_say_limited(struct mf_worker *self)
 {
     self->leaving_until = self->now + self->config.left_ms;
     act_say(self);
+}
+
+/* The close of a connection overtakes what was said on it last, so the answer is waited for: without it
+ * nobody knows that this close is no death. To nobody at all it is not said. */
+static void act_say_back(struct mf_worker *self)
+{
+    act_say_limited(self);
+    if (self->session != MF_SESSION_WELCOMED)
+        self->leaving_until = self->now;
 }
 
 /* What waits to be told would be told of guests that are about to die anyway. */
@@ -103,7 +111,7 @@ void mf_leaving_timers(struct mf_worker *self)
     size_t births = self->n_lives[MF_GUEST_CREATING] + self->n_lives[MF_GUEST_DOOMED];
     if (self->leaving == MF_LEAVING_ENDING && births == 0)
         mf_leaving_feed(self, MF_LEAVING_ON_SETTLED);
-    if (self->leaving == MF_LEAVING_DEAD && self->now >= self->leaving_until)
+    if (waits(self) && self->now >= self->leaving_until)
         mf_leaving_feed(self, MF_LEAVING_ON_LATE);
     if (speaks(self) && self->now >= self->leaving_at)
         mf_leaving_feed(self, MF_LEAVING_ON_DUE);
@@ -112,5 +120,5 @@ void mf_leaving_timers(struct mf_worker *self)
 mf_ms mf_leaving_deadline(const struct mf_worker *self)
 {
     mf_ms at = speaks(self) ? self->leaving_at : INT64_MAX;
-    return self->leaving == MF_LEAVING_DEAD && self->leaving_until < at ? self->leaving_until : at;
+    return waits(self) && self->leaving_until < at ? self->leaving_until : at;
 }

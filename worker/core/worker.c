@@ -236,6 +236,11 @@ bool mf_worker_welcomed(const struct mf_worker *self)
     return self->session == MF_SESSION_WELCOMED;
 }
 
+bool mf_worker_going(const struct mf_worker *self)
+{
+    return self->leaving == MF_LEAVING_GOING;
+}
+
 uint64_t mf_worker_epoch(const struct mf_worker *self)
 {
     return self->session == MF_SESSION_WELCOMED ? self->epoch : 0;

@@ -43,7 +43,7 @@ struct mf_worker_config {
     mf_ms link_ms;           /* nothing heard from the broker for this long: reconnect; default 4000 */
     mf_ms refused_ms;        /* a refused hello is said again after this long; default 10000 */
     mf_ms leaving_ms;        /* that it leaves is said again until answered; default 200 */
-    mf_ms left_ms;           /* and no longer than this once its guests are dead; default 1000 */
+    mf_ms left_ms; /* and no longer than this once its guests are dead, or live on without it; default 1000 */
     mf_ms retry_ms; /* a failed list is tried again after this long, a failed clean-up after five times as
                        long; default 1000 */
     uint64_t epoch,
@@ -139,6 +139,7 @@ void mf_worker_describe(const struct mf_worker *self, struct mf_buf *buf);
 
 /* -- looking in, for the edge and for tests */
 bool mf_worker_welcomed(const struct mf_worker *self);
+bool mf_worker_going(const struct mf_worker *self);     /* GO was fed, and the broker may still answer it */
 uint64_t mf_worker_epoch(const struct mf_worker *self); /* 0 when there is no session */
 const char *mf_worker_refusal(
     const struct mf_worker *self); /* why the broker refuses us, "code: text"; "" when it does not */

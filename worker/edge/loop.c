@@ -496,40 +496,54 @@ static long wait_ms(struct mf_agent *self)
     return mf_http_wait(self->http, left < 0 ? 0 : left > 60000 ? 60000 : (long)left);
 }
 
+static bool turn(struct mf_agent *self)
+{
+    zmq_pollitem_t items[] = {
+        {NULL, MF_KEEPER_FD, ZMQ_POLLIN, 0},
+        {NULL, mf_pool_fd(self->pool), ZMQ_POLLIN, 0},
+        {NULL, self->signals, ZMQ_POLLIN, 0},
+        {NULL, self->links ? mf_bus_fd(self->links) : -1, ZMQ_POLLIN, 0},
+        {self->socket, 0, ZMQ_POLLIN, 0},
+        {NULL, mf_http_fd(self->http), ZMQ_POLLIN, 0},
+    };
+    if (zmq_poll(items, 6, wait_ms(self)) < 0 && errno != EINTR) {
+        mf_log(MF_LOG_ERROR, "poll failed", "error=\"%s\"", zmq_strerror(errno));
+        return false;
+    }
+    uint64_t began_us = mf_metric_clock_us();
+    read_signals(self);
+    read_keeper(self);
+    read_pool(self);
+    read_links(self);
+    retry_if_refused(self);
+    if (self->socket)
+        read_bus(self);
+    complain_if_alone(self);
+    feed(self, &(struct mf_worker_event){.kind = MF_WORKER_TICK});
+    mf_http_serve(self->http, items[5].revents, mf_now());
+    mf_histogram_add(&self->tally.turns, mf_metric_clock_us() - began_us);
+    return true;
+}
+
+/* Told once more, it is no sooner gone: a runtime tells every process of a container, and so does the keeper.
+ */
+static void go(struct mf_agent *self)
+{
+    feed(self, &(struct mf_worker_event){.kind = MF_WORKER_GO});
+    while (mf_worker_going(self->worker) && turn(self))
+        ;
+}
+
 int mf_agent_run(struct mf_agent *self)
 {
     if (open_bus(self) < 0)
         return 1;
     self->unlinked_at = mf_now();
     feed(self, &(struct mf_worker_event){.kind = MF_WORKER_TICK});
-    while (!self->stopping) {
-        zmq_pollitem_t items[] = {
-            {NULL, MF_KEEPER_FD, ZMQ_POLLIN, 0},
-            {NULL, mf_pool_fd(self->pool), ZMQ_POLLIN, 0},
-            {NULL, self->signals, ZMQ_POLLIN, 0},
-            {NULL, self->links ? mf_bus_fd(self->links) : -1, ZMQ_POLLIN, 0},
-            {self->socket, 0, ZMQ_POLLIN, 0},
-            {NULL, mf_http_fd(self->http), ZMQ_POLLIN, 0},
-        };
-        if (zmq_poll(items, 6, wait_ms(self)) < 0 && errno != EINTR) {
-            mf_log(MF_LOG_ERROR, "poll failed", "error=\"%s\"", zmq_strerror(errno));
-            break;
-        }
-        uint64_t began_us = mf_metric_clock_us();
-        read_signals(self);
-        read_keeper(self);
-        read_pool(self);
-        read_links(self);
-        retry_if_refused(self);
-        if (self->socket)
-            read_bus(self);
-        complain_if_alone(self);
-        feed(self, &(struct mf_worker_event){.kind = MF_WORKER_TICK});
-        mf_http_serve(self->http, items[5].revents, mf_now());
-        mf_histogram_add(&self->tally.turns, mf_metric_clock_us() - began_us);
-    }
+    while (!self->stopping && turn(self))
+        ;
     if (self->told_to_stop && !self->guests_die)
-        feed(self, &(struct mf_worker_event){.kind = MF_WORKER_GO});
+        go(self);
     close_bus(self);
     return self->failed ? 1 : 0;
 }
