@@ -3,6 +3,7 @@
 #include "check.h"
 #include "fold.h"
 #include "journal.h"
+#include "offerings.h"
 #include "out.h"
 
 #include <stdarg.h>
@@ -10,37 +11,53 @@
 
 const struct mf_uuid mf_nobody;
 
-/* What an at-most group costs is said to whoever asks for one. */
-static struct mf_str caution(const struct mf_broker *b, const struct mf_request *request, char text[256])
+/* What an at-most group costs is said to whoever asks for one, and that nobody could host it. */
+static struct mf_str caution(const struct mf_broker *b, const struct mf_request *request, char text[512])
 {
     const struct mf_group *group = mf_group_find(b, request->group_id);
+    struct mf_str homeless;
+    uint32_t at = 0;
 
-    if (!group || group->policy != MF_POLICY_AT_MOST || !request->count || !mf_uuid_is_zero(request->id))
+    if (!group || !request->count || !mf_uuid_is_zero(request->id))
         return (struct mf_str){NULL, 0};
-    return mf_str_format(text, 256,
-                         "at-most: an instance that is cut off from the broker for %lld ms is stopped, so a "
-                         "longer outage of the control plane stops all of them",
-                         (long long)b->config.lease_ms);
+    homeless = mf_offering_homeless(b, &group->offering->rec, &group->require, text);
+    if (homeless.len)
+        at = homeless.len;
+    if (group->policy == MF_POLICY_AT_MOST)
+        at +=
+            mf_str_format(text + at, 512 - at,
+                          "%sat-most: an instance that is cut off from the broker for %lld ms is stopped, so "
+                          "a longer outage of the control plane stops all of them",
+                          at ? "; " : "", (long long)b->config.lease_ms)
+                .len;
+    return (struct mf_str){text, at};
 }
 
-void mf_asked_repeat(struct mf_broker *b, uint64_t peer, const struct mf_request *request)
+static void accepted(struct mf_broker *b, uint64_t peer, const struct mf_request *request, struct mf_str text)
 {
-    char text[256];
-    struct mf_message message = {.kind = MF_MSG_ACCEPTED,
+    mf_send(b, peer,
+            &(struct mf_message){.kind = MF_MSG_ACCEPTED,
                                  .accepted = {.request_id = request->request_id,
                                               .seq = request->seq,
                                               .group_id = request->group_id,
                                               .id = request->id,
                                               .count = request->count,
-                                              .text = caution(b, request, text)}};
+                                              .text = text}});
+}
 
-    if (request->code.len)
-        message = (struct mf_message){.kind = MF_MSG_ERROR,
-                                      .error = {.request_id = request->request_id,
-                                                .code = request->code,
-                                                .text = request->text,
-                                                .retry = mf_error_retry(mf_error_value(request->code))}};
-    mf_send(b, peer, &message);
+void mf_asked_repeat(struct mf_broker *b, uint64_t peer, const struct mf_request *request)
+{
+    char text[512];
+
+    if (!request->code.len)
+        accepted(b, peer, request, caution(b, request, text));
+    else
+        mf_send(b, peer,
+                &(struct mf_message){.kind = MF_MSG_ERROR,
+                                     .error = {.request_id = request->request_id,
+                                               .code = request->code,
+                                               .text = request->text,
+                                               .retry = mf_error_retry(mf_error_value(request->code))}});
 }
 
 void mf_asked_answer(struct mf_asked *a)
@@ -49,6 +66,14 @@ void mf_asked_answer(struct mf_asked *a)
 
     MF_CHECK(request != NULL);
     mf_asked_repeat(a->b, a->peer->handle, request);
+}
+
+void mf_asked_answer_saying(struct mf_asked *a, struct mf_str text)
+{
+    struct mf_request *request = mf_request_find(a->b, mf_str(a->key), a->request_id);
+
+    MF_CHECK(request != NULL);
+    accepted(a->b, a->peer->handle, request, text);
 }
 
 struct mf_node *mf_asked_node(struct mf_asked *a, struct mf_str name)

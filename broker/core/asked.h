@@ -22,6 +22,8 @@ uint64_t mf_asked_accept(struct mf_asked *a, struct mf_uuid group_id, struct mf_
                          uint64_t grace_ms);
 /* Its answer, once all that was written so far is durable. */
 void mf_asked_answer(struct mf_asked *a);
+/* The same, with what to mind just now; not remembered. */
+void mf_asked_answer_saying(struct mf_asked *a, struct mf_str text);
 /* Both at once, of one that is not. */
 __attribute__((format(printf, 3, 4))) void mf_asked_refuse(struct mf_asked *a, enum mf_errcode code,
                                                            const char *format, ...);

@@ -239,6 +239,17 @@ void mf_blame_forget_node(struct mf_broker *b, struct mf_node *node)
     }
 }
 
+/* What it failed on a node remains evidence against the node. */
+void mf_blame_forget_image(struct mf_broker *b, const struct mf_image *image)
+{
+    for (size_t i = 0; i < b->nodes.n; i++) {
+        struct mf_failures *failures = ((struct mf_node *)b->nodes.items[i])->failures;
+        for (uint32_t f = 0; failures && f < failures->n; f++)
+            if (failures->items[f].image == image)
+                failures->items[f].image = NULL;
+    }
+}
+
 /* ------------------------------------------------------------------ images */
 
 bool mf_blame_holds(const struct mf_image *image)
@@ -403,6 +414,11 @@ void mf_blame_try_due(struct mf_broker *b, struct mf_image *image)
 }
 
 /* ------------------------------------------------------------------ what happened */
+
+bool mf_blame_is_groups(enum mf_errcode code)
+{
+    return code == MF_E_USER_DATA;
+}
 
 void mf_blame_failed(struct mf_broker *b, const struct mf_birth *birth, uint64_t cause, bool quick)
 {

@@ -14,6 +14,8 @@ struct mf_birth { /* one that may come to fail; its instance may be gone by then
 };
 struct mf_birth mf_blame_birth(const struct mf_instance *inst);
 
+/* What the group itself gave: neither its node nor its image is to blame, and its own slots back off. */
+bool mf_blame_is_groups(enum mf_errcode code);
 /* After its row, whose seq is the cause. quick: it ran, and died at once. */
 void mf_blame_failed(struct mf_broker *b, const struct mf_birth *birth, uint64_t cause, bool quick);
 void mf_blame_expired(struct mf_broker *b, const struct mf_birth *birth, uint64_t cause);
@@ -25,8 +27,9 @@ bool mf_blame_shuns(const struct mf_broker *b, const struct mf_group *group, con
 /* Births of the image are held, and it is not time for another try. */
 bool mf_blame_holds(const struct mf_image *image);
 struct mf_str mf_blame_reason(const struct mf_broker *b, const struct mf_image *image, char text[256]);
-void mf_blame_tries(struct mf_broker *b, const struct mf_instance *inst); /* it was just placed */
-void mf_blame_try_due(struct mf_broker *b, struct mf_image *image);       /* its alarm */
+void mf_blame_tries(struct mf_broker *b, const struct mf_instance *inst);      /* it was just placed */
+void mf_blame_try_due(struct mf_broker *b, struct mf_image *image);            /* its alarm */
+void mf_blame_forget_image(struct mf_broker *b, const struct mf_image *image); /* it is being removed */
 void mf_blame_release_image(struct mf_broker *b, struct mf_image *image, uint64_t cause, const char *reason);
 
 void mf_blame_release_node(struct mf_broker *b, struct mf_node *node, uint64_t cause, const char *reason);

@@ -23,6 +23,8 @@
 #include "state.h"
 #include "streams.h"
 #include "votes.h"
+#include "watches.h"
+#include "wellbeing.h"
 
 #include <stdlib.h>
 
@@ -91,7 +93,7 @@ struct mf_broker *mf_broker_new(const struct mf_broker_config *config)
     b->breaker.calm.kind = MF_ALARM_CALM;
     b->breaker.domains = mf_map_new();
     b->lease.kind = MF_ALARM_LEASE;
-    b->place_at = INT64_MIN / 2;
+    b->place_at = b->watches.paid = INT64_MIN / 2;
     return b;
 }
 
@@ -105,6 +107,7 @@ void mf_broker_destroy(struct mf_broker **self)
     mf_streams_free(b);
     mf_out_free(b);
     mf_breaker_free(b);
+    mf_watches_free(b);
     mf_fold_free(b);
     while (b->asks) { /* after the fold, which still takes timers out of the heap that theirs are in */
         struct mf_ask *ask = b->asks;
@@ -176,6 +179,8 @@ static void on_message(struct mf_broker *b, const struct mf_broker_event *event)
     case MF_MSG_SCALE:
     case MF_MSG_DESTROY:
     case MF_MSG_IMAGE_ADD:
+    case MF_MSG_IMAGE_REMOVE:
+    case MF_MSG_IMAGE_WARM:
     case MF_MSG_OFFERING_ADD:
     case MF_MSG_NODE_CORDON:
     case MF_MSG_NODE_UNCORDON:
@@ -197,6 +202,7 @@ static void on_message(struct mf_broker *b, const struct mf_broker_event *event)
     case MF_MSG_MONITOR_HELLO:
     case MF_MSG_MONITOR_ALIVE:
     case MF_MSG_MONITOR_VERDICT:
+    case MF_MSG_MONITOR_CHECKED:
         mf_monitor_message(b, &event->peer, m);
         return;
     case MF_MSG_HELLO:
@@ -205,10 +211,14 @@ static void on_message(struct mf_broker *b, const struct mf_broker_event *event)
     case MF_MSG_ORDER_ACK:
     case MF_MSG_ORDER_RESULT:
     case MF_MSG_FACT_DEATH:
+    case MF_MSG_FACT_READY:
+    case MF_MSG_FACT_UNWELL:
+    case MF_MSG_GUEST_ADDRESS:
     case MF_MSG_WORKER_ALIVE:
     case MF_MSG_LEASE_ASK:
     case MF_MSG_LEAVING:
     case MF_MSG_INVENTORY:
+    case MF_MSG_FILE_PROGRESS:
     case MF_MSG_LOG_TAIL:
         mf_node_message(b, &event->peer, m);
         return;
@@ -216,6 +226,7 @@ static void on_message(struct mf_broker *b, const struct mf_broker_event *event)
     case MF_MSG_LIST_INSTANCES:
     case MF_MSG_LIST_NODES:
     case MF_MSG_LIST_IMAGES:
+    case MF_MSG_LIST_HELD:
     case MF_MSG_LIST_OFFERINGS:
     case MF_MSG_LIST_DOMAINS:
     case MF_MSG_STATUS:
@@ -329,6 +340,9 @@ static void go_off(struct mf_broker *b, struct mf_alarm *alarm)
     case MF_ALARM_CALM:
         mf_breaker_calm(b);
         return;
+    case MF_ALARM_BOOT:
+        mf_well_late(b, CONTAINER(struct mf_instance, boot, alarm));
+        return;
     case MF_ALARM_LEASE:
         b->room++; /* what waited for that lease may be placed */
         return;
@@ -345,6 +359,7 @@ static void settle(struct mf_broker *b)
     mf_place_pass(b);
     mf_heal_groups_gone(b);
     mf_monitors_flush(b);
+    mf_watches_flush(b);
 }
 
 void mf_broker_feed(struct mf_broker *b, mf_ms now, const struct mf_broker_event *event)

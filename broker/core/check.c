@@ -3,6 +3,8 @@
 #include "check.h"
 #include "breaker.h"
 #include "fold.h"
+#include "held.h"
+#include "watches.h"
 #include "leases.h"
 #include "ranks.h"
 #include "state.h"
@@ -44,7 +46,7 @@ static void check_i2_slot(const struct mf_broker *b, const struct mf_slot *slot)
     MF_CHECK(current <= 1 && (current == 1) == (slot->current != NULL));
     if (!b->reigning)
         return;
-    if (slot->group->state != MF_GROUP_STATE_ACTIVE || slot->index >= slot->group->desired)
+    if (slot->group->state != MF_GROUP_STATE_ACTIVE || slot->index >= mf_group_slots(slot->group))
         MF_CHECK(!slot->current);
     else if (!slot->current) /* it waits for its time, and for nothing else */
         MF_CHECK(slot->birth.timer.place != 0);
@@ -84,6 +86,7 @@ static void check_i3_slot(const struct mf_broker *b, const struct mf_slot *slot)
 static void check_group(const struct mf_broker *b, const struct mf_group *group)
 {
     uint32_t living = 0, running = 0, retiring = 0, pending = 0, waiting = 0, tombstones = 0;
+    uint32_t ready = 0, spares = 0;
 
     MF_CHECK(mf_group_find(b, group->id) == group && group->min <= group->desired);
     for (uint32_t i = 0; i < group->n_slots; i++) {
@@ -92,7 +95,11 @@ static void check_group(const struct mf_broker *b, const struct mf_group *group)
             check_i3_slot(b, group->slots[i]);
         for (const struct mf_instance *inst = group->slots[i]->newest; inst; inst = inst->older) {
             living++;
-            running += inst->state == MF_INSTANCE_STATE_RUNNING;
+            running += inst->state == MF_INSTANCE_STATE_RUNNING && i < group->desired;
+            ready += mf_instance_well(inst) && i < group->desired;
+            spares += mf_instance_well(inst) && i >= group->desired;
+            if (b->reigning && inst->state == MF_INSTANCE_STATE_RUNNING)
+                MF_CHECK(mf_instance_well(inst) || inst->boot.timer.place); /* it has a limit */
             retiring += inst->state == MF_INSTANCE_STATE_RETIRING;
             pending += inst->state == MF_INSTANCE_STATE_PENDING;
             tombstones += inst->state == MF_INSTANCE_STATE_TOMBSTONE;
@@ -101,7 +108,7 @@ static void check_group(const struct mf_broker *b, const struct mf_group *group)
     for (const struct mf_instance *inst = group->pending_first; inst; inst = inst->next)
         waiting++;
     MF_CHECK(living == group->living && running == group->running && pending == group->pending);
-    MF_CHECK(retiring == group->retiring);
+    MF_CHECK(retiring == group->retiring && ready == group->ready && spares == group->spares_running);
     MF_CHECK(waiting == pending && tombstones == group->tombstones);
     if (b->reigning && group->state == MF_GROUP_STATE_ENDING)
         MF_CHECK(living > 0);
@@ -117,6 +124,13 @@ static void check_i4_room(const struct mf_node *node)
 
 /* I7, as far as one room can know: what is recorded on a node is in an epoch that it had, and an order is out
  * exactly where one is due. */
+static bool successor_runs(const struct mf_instance *inst)
+{
+    const struct mf_instance *current = inst->slot->current;
+
+    return current && current->state == MF_INSTANCE_STATE_RUNNING;
+}
+
 static void check_i7_instance(const struct mf_broker *b, const struct mf_node *node,
                               const struct mf_instance *inst)
 {
@@ -129,7 +143,7 @@ static void check_i7_instance(const struct mf_broker *b, const struct mf_node *n
     if (b->reigning && node->state == MF_NODE_STATE_FAILED)
         MF_CHECK(inst->state == MF_INSTANCE_STATE_LOST || inst->state == MF_INSTANCE_STATE_TOMBSTONE);
     if (b->reigning)
-        MF_CHECK(inst->state != MF_INSTANCE_STATE_RETIRING || node->draining);
+        MF_CHECK(inst->state != MF_INSTANCE_STATE_RETIRING || node->draining || successor_runs(inst));
     if (b->reigning && mf_node_up(node))
         MF_CHECK(inst->state != MF_INSTANCE_STATE_LOST && inst->state != MF_INSTANCE_STATE_TOMBSTONE);
     if (inst->order)
@@ -222,6 +236,8 @@ void mf_broker_check(const struct mf_broker *b)
     check_counts(b);
     mf_breaker_check(b);
     mf_ranks_check(b);
+    mf_held_check(b);
+    mf_watches_check(b);
     MF_CHECK(strangers == b->n_strangers && strangers == mf_map_size(b->strangers));
     MF_CHECK(!b->reigning ||
              (!b->vacant && !b->doomed)); /* a log may end before a group.gone; the next reign writes it */

@@ -12,6 +12,7 @@ struct mf_broker_counts {
     struct mf_rec_resources capacity, used; /* of nodes that are not failed */
     size_t groups, images, offerings, images_halted, requests, unknown_domains;
     size_t orders_in_flight, streams, replies_waiting;
+    size_t watched, watched_failing, words_held; /* guests that monitors look at (watches.h) */
     size_t held, monitors_heard, monitors_suspended, monitors;
     uint64_t drifts;
     bool frozen, full, reigning;

@@ -44,12 +44,13 @@ static void say_instance(struct mf_buf *buf, const struct mf_instance *inst)
 
     say(buf,
         "    #%llu %s %s%s node %.*s epoch %llu order %llu cause %llu last %llu created %lld running "
-        "%lld%s%s%s\n",
+        "%lld ready %lld%s%s%s\n",
         LLU(inst->generation), mf_uuid_text(inst->id, id), mf_instance_state_word(inst->state),
         inst->current ? " current" : "", inst->node ? (int)inst->node->name.len : 1,
         inst->node ? inst->node->name.ptr : "-", LLU(inst->epoch), LLU(inst->order_id), LLU(inst->cause),
         LLU(inst->last_seq), (long long)inst->created_ms, (long long)inst->running_ms,
-        inst->told ? " waits" : "", inst->reason ? ": " : "", inst->reason ? inst->reason : "");
+        (long long)inst->ready_ms, inst->told ? " waits" : "", inst->reason ? ": " : "",
+        inst->reason ? inst->reason : "");
 }
 
 static void say_group(struct mf_buf *buf, const struct mf_group *g)
@@ -58,10 +59,11 @@ static void say_group(struct mf_buf *buf, const struct mf_group *g)
 
     say(buf,
         "group %.*s %s %s desired %u min %u image %.*s offering %.*s %s spread %s fit %s: %u running, %u "
-        "pending, %u living\n",
+        "pending, %u living, %u ready, spares %u of %u\n",
         MF_STR_ARG(g->name), mf_uuid_text(g->id, id), mf_group_state_word(g->state), g->desired, g->min,
         MF_STR_ARG(g->image->rec.name), MF_STR_ARG(g->offering->rec.name), mf_policy_word(g->policy),
-        mf_spread_word(g->spread), mf_fit_word(g->fit), g->running, g->pending, g->living);
+        mf_spread_word(g->spread), mf_fit_word(g->fit), g->running, g->pending, g->living, g->ready,
+        g->spares_running, g->spares);
     for (uint32_t i = 0; i < g->n_slots; i++) {
         const struct mf_slot *slot = g->slots[i];
         say(buf, "  slot %u generation %llu failures %u not before %lld cause %llu\n", i,
@@ -73,7 +75,16 @@ static void say_group(struct mf_buf *buf, const struct mf_group *g)
 
 static void say_image(struct mf_buf *buf, const struct mf_image *image)
 {
+    static const char letters[] = "kid";
+    const struct mf_digest files[] = {image->rec.kernel_sha256, image->rec.initrd_sha256,
+                                      image->rec.disk_sha256};
+    char hex[MF_DIGEST_TEXT];
+
     say(buf, "image %.*s", MF_STR_ARG(image->rec.name));
+    for (int i = 0; i < 3; i++) /* where they come from is no concern of a dump's readers */
+        if (!mf_digest_is_zero(files[i]))
+            say(buf, " %c %.8s", letters[i], mf_digest_text(files[i], hex));
+    say(buf, "%s%s", image->local ? " local" : "", image->warm ? " warm" : "");
     if (image->halted)
         say(buf, " halted %u times until %lld: %s", image->halts, (long long)image->halted_until,
             image->halted);
@@ -100,8 +111,10 @@ void mf_describe_fold(const struct mf_broker *b, struct mf_buf *buf)
         say_image(buf, b->images.items[i]);
     for (size_t i = 0; i < b->offerings.n; i++) {
         const struct mf_rec_offering *o = &((const struct mf_offering *)b->offerings.items[i])->rec;
-        say(buf, "offering %.*s %llu cpu %llu mem %llu disk class %.*s\n", MF_STR_ARG(o->name), LLU(o->vcpus),
-            LLU(o->memory_mib), LLU(o->disk_mib), MF_STR_ARG(o->class));
+        say(buf, "offering %.*s %llu cpu %llu mem %llu disk class %.*s, caps %llu bytes/s %llu iops%s%s\n",
+            MF_STR_ARG(o->name), LLU(o->vcpus), LLU(o->memory_mib), LLU(o->disk_mib), MF_STR_ARG(o->class),
+            LLU(o->disk_bytes_s), LLU(o->disk_iops), o->pinned ? " pinned" : "",
+            o->hugepages ? " hugepages" : "");
     }
     for (size_t i = 0; i < b->nodes.n; i++)
         say_node(buf, b->nodes.items[i]);

@@ -264,7 +264,7 @@ static const char *unfit(const struct mf_broker *b, const struct mf_stranger *st
 {
     if (!stranger->claim.group[0])
         return "its name is not of the form GROUP/SLOT#GENERATION, so it claims no slot";
-    if (!group || !slot || slot->index >= group->desired)
+    if (!group || !slot || slot->index >= mf_group_slots(group))
         return "the slot it claims does not exist; provision or scale the group first";
     if (group->policy == MF_POLICY_AT_MOST)
         return "its group is at-most, and its node's keeper does not hold it under a lease";

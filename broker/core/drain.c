@@ -111,7 +111,7 @@ void mf_drain_end(struct mf_broker *b, struct mf_node *node, uint64_t cause)
 
     for (struct mf_instance *inst = node->first; inst; inst = next) {
         next = inst->next;
-        if (inst->state == MF_INSTANCE_STATE_RETIRING)
+        if (inst->state == MF_INSTANCE_STATE_RETIRING && !runs(inst->slot))
             mf_heal_reinstate(b, inst, cause);
     }
 }

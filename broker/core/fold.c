@@ -2,12 +2,13 @@
  * instances, fold_parts.c the bookkeeping that they share. */
 #include "fold.h"
 #include "check.h"
+#include "watches.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* ------------------------------------------------------------------ groups, images, offerings, requests */
+/* ------------------------------------------------------------------ groups, requests */
 
 static int on_group_created(struct mf_broker *b, const struct mf_fold_row *row,
                             const struct mf_ev_group_created *ev, char text[256])
@@ -20,24 +21,29 @@ static int on_group_created(struct mf_broker *b, const struct mf_fold_row *row,
         return mf_fold_bad(text, "group.created with an image or offering that does not exist");
     if (mf_group_find(b, ev->group_id) || mf_group_active(b, ev->group))
         return mf_fold_bad(text, "group.created with an identity or a name that is taken");
-    group = mf_fold_add_group(b, &(struct mf_group){.id = ev->group_id,
-                                                    .tenant = mf_own_str(ev->tenant),
-                                                    .name = mf_own_str(ev->group),
-                                                    .state = MF_GROUP_STATE_ACTIVE,
-                                                    .desired = (uint32_t)ev->desired,
-                                                    .min = (uint32_t)ev->min,
-                                                    .image = image,
-                                                    .offering = offering,
-                                                    .policy = ev->policy,
-                                                    .spread = ev->spread,
-                                                    .fit = ev->fit,
-                                                    .labels = mf_own_labels(ev->labels),
-                                                    .require = mf_own_labels(ev->require),
-                                                    .user_data = ev->user_data,
-                                                    .created_ms = row->time_ms});
-    for (uint32_t i = 0; i < group->desired; i++) {
+    group = mf_fold_add_group(
+        b, &(struct mf_group){.id = ev->group_id,
+                              .tenant = mf_own_str(ev->tenant),
+                              .name = mf_own_str(ev->group),
+                              .state = MF_GROUP_STATE_ACTIVE,
+                              .desired = (uint32_t)ev->desired,
+                              .min = (uint32_t)ev->min,
+                              .image = image,
+                              .offering = offering,
+                              .policy = ev->policy,
+                              .spread = ev->spread,
+                              .fit = ev->fit,
+                              .labels = mf_own_labels(ev->labels),
+                              .require = mf_own_labels(ev->require),
+                              .user_data = ev->user_data,
+                              .health = mf_own_health(ev->health),
+                              .spares = (uint32_t)ev->spares,
+                              .network = mf_own_str(ev->network.len ? ev->network : mf_str("default")),
+                              .created_ms = row->time_ms});
+    for (uint32_t i = 0; i < mf_group_slots(group); i++) {
         struct mf_slot *slot = mf_fold_add_slot(b, group);
         slot->cause = row->seq;
+        slot->born = MF_BIRTH_REASON_WANTED;
         mf_fold_push_vacant(b, slot);
     }
     return 0;
@@ -69,13 +75,14 @@ static int on_group_scaled(struct mf_broker *b, const struct mf_fold_row *row,
 
     if (ask_group(b, ev->group_id, MF_GROUP_EVENT_SCALED, &group, &next, text))
         return -EINVAL;
-    old = group->desired;
-    group->desired = (uint32_t)ev->desired;
+    old = mf_group_slots(group);
+    mf_fold_resize(group, (uint32_t)ev->desired, ev->spares_too ? (uint32_t)ev->spares : group->spares);
     group->min = (uint32_t)ev->min;
-    for (uint32_t i = old; i < group->desired; i++) {
+    for (uint32_t i = old; i < mf_group_slots(group); i++) {
         struct mf_slot *slot = i < group->n_slots ? group->slots[i] : mf_fold_add_slot(b, group);
         slot->cause = row->seq;
         slot->replaces = (struct mf_uuid){{0}};
+        slot->born = MF_BIRTH_REASON_WANTED;
         slot->not_before_ms = 0;
         mf_fold_push_vacant(b, slot);
     }
@@ -113,24 +120,6 @@ static int on_group_gone(struct mf_broker *b, const struct mf_fold_row *row,
     if (*at)
         *at = group->next_doomed;
     mf_fold_free_group(b, group);
-    return 0;
-}
-
-static int on_image_added(struct mf_broker *b, const struct mf_fold_row *row,
-                          const struct mf_ev_image_added *ev, char text[256])
-{
-    if (mf_image_find(b, ev->image.name))
-        return mf_fold_bad(text, "image.added of %.*s, which exists", MF_STR_ARG(ev->image.name));
-    mf_fold_add_image(b, &ev->image);
-    return 0;
-}
-
-static int on_offering_added(struct mf_broker *b, const struct mf_fold_row *row,
-                             const struct mf_ev_offering_added *ev, char text[256])
-{
-    if (mf_offering_find(b, ev->offering.name))
-        return mf_fold_bad(text, "offering.added of %.*s, which exists", MF_STR_ARG(ev->offering.name));
-    mf_fold_add_offering(b, &ev->offering);
     return 0;
 }
 
@@ -185,6 +174,8 @@ static int on_joined(struct mf_broker *b, const struct mf_fold_row *row, const s
     if (!node)
         node = mf_fold_add_node(b, ev->node);
     b->epoch = node->epoch = ev->epoch;
+    for (struct mf_instance *inst = node->first; inst; inst = inst->next)
+        mf_watch_touch(b, inst); /* its address is to be told anew */
     node->state = next;
     node->last_seq = row->seq;
     node->started_ms = (mf_ms)ev->started_ms;
@@ -331,9 +322,10 @@ static int apply(struct mf_broker *b, const struct mf_fold_row *row, const struc
     case MF_EV_REQUEST_REFUSED:
         return on_refused(b, row, &e->request_refused, text);
     case MF_EV_IMAGE_ADDED:
-        return on_image_added(b, row, &e->image_added, text);
+    case MF_EV_IMAGE_REMOVED:
+    case MF_EV_IMAGE_WARMING:
     case MF_EV_OFFERING_ADDED:
-        return on_offering_added(b, row, &e->offering_added, text);
+        return mf_fold_wares(b, e, text);
     case MF_EV_GROUP_CREATED:
         return on_group_created(b, row, &e->group_created, text);
     case MF_EV_GROUP_SCALED:
@@ -346,6 +338,9 @@ static int apply(struct mf_broker *b, const struct mf_fold_row *row, const struc
     case MF_EV_INSTANCE_PENDING:
     case MF_EV_INSTANCE_PLACED:
     case MF_EV_INSTANCE_RUNNING:
+    case MF_EV_INSTANCE_READY:
+    case MF_EV_INSTANCE_UNWELL:
+    case MF_EV_SLOT_PROMOTED:
     case MF_EV_INSTANCE_FAILED:
     case MF_EV_INSTANCE_DIED:
     case MF_EV_INSTANCE_LOST:
@@ -398,6 +393,9 @@ static int apply(struct mf_broker *b, const struct mf_fold_row *row, const struc
     case MF_EV_DOMAIN_PURGING:
     case MF_EV_DOMAIN_GONE:
         return mf_fold_standing(b, row, e, text);
+    case MF_EV_CHECKS_HELD:
+    case MF_EV_CHECKS_RELEASED:
+    case MF_EV_NODE_IMAGE:
     case MF_EV_NODE_REFUSED:
         return 0; /* told, but nothing of ours moves */
     default:

@@ -23,6 +23,8 @@ int mf_fold_verdicts(struct mf_broker *b, const struct mf_fold_row *row, const s
 int mf_fold_standing(struct mf_broker *b, const struct mf_fold_row *row, const struct mf_event *event,
                      char text[256]);
 
+int mf_fold_wares(struct mf_broker *b, const struct mf_event *event, char text[256]);
+
 /* Why a row or record does not fit: into text; always -EINVAL. */
 int mf_fold_bad(char text[256], const char *format, ...) __attribute__((format(printf, 2, 3)));
 
@@ -32,6 +34,12 @@ struct mf_group *mf_fold_add_group(struct mf_broker *b,
 struct mf_slot *mf_fold_add_slot(struct mf_broker *b, struct mf_group *group);
 struct mf_instance *mf_fold_add_instance(struct mf_broker *b, struct mf_slot *slot, struct mf_uuid id,
                                          uint64_t generation);
+/* As its slot's newest, and out of its slot: what is current is the caller's affair. */
+void mf_fold_link(struct mf_slot *slot, struct mf_instance *inst, uint64_t generation);
+void mf_fold_unlink(struct mf_instance *inst);
+/* Its group's counts without it (-1), before a change of what they count by, and with it again (1). */
+void mf_fold_tally(struct mf_instance *inst, int by);
+void mf_fold_resize(struct mf_group *group, uint32_t desired, uint32_t spares); /* counts follow, slots not */
 void mf_fold_set_state(struct mf_broker *b, struct mf_instance *inst, enum mf_instance_state state);
 void mf_fold_attach(struct mf_broker *b, struct mf_instance *inst, struct mf_node *node);
 struct mf_node *mf_fold_add_node(struct mf_broker *b, struct mf_str name);
@@ -50,8 +58,12 @@ bool mf_stranger_claims(const struct mf_stranger *stranger); /* it keeps a slot 
 /* The first that claims this slot, the others by next_claim; NULL if none does. */
 struct mf_stranger *mf_claims_of(const struct mf_broker *b, struct mf_str group, uint32_t slot);
 void mf_fold_set_draining(struct mf_broker *b, struct mf_node *node, bool draining);
-void mf_fold_add_image(struct mf_broker *b, const struct mf_rec_image *rec);
+struct mf_image *mf_fold_add_image(struct mf_broker *b,
+                                   const struct mf_rec_image *rec); /* NULL when there are too many */
+bool mf_image_used(const struct mf_broker *b, const struct mf_image *image,
+                   struct mf_str *ret_group); /* by one that is not gone */
 void mf_fold_add_offering(struct mf_broker *b, const struct mf_rec_offering *rec);
+void mf_fold_free_wares(struct mf_broker *b);                                 /* images and offerings */
 void mf_fold_add_request(struct mf_broker *b, const struct mf_request *init); /* strings are copied */
 struct mf_monitor *mf_fold_monitor(struct mf_broker *b,
                                    struct mf_str name); /* found or added; NULL when there are too many */

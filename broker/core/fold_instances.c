@@ -3,6 +3,7 @@
 #include "fold.h"
 #include "check.h"
 #include "orders.h"
+#include "watches.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -38,7 +39,8 @@ static void move(struct mf_broker *b, const struct mf_fold_row *row, struct mf_i
 }
 
 /* The slot has no current generation any more; the next one answers to this row. */
-static void vacate(struct mf_broker *b, const struct mf_fold_row *row, struct mf_instance *inst)
+static void vacate(struct mf_broker *b, const struct mf_fold_row *row, struct mf_instance *inst,
+                   enum mf_birth_reason born)
 {
     struct mf_slot *slot = inst->slot;
 
@@ -48,6 +50,7 @@ static void vacate(struct mf_broker *b, const struct mf_fold_row *row, struct mf
     slot->current = NULL;
     slot->cause = row->seq;
     slot->replaces = inst->id;
+    slot->born = born;
     slot->not_before_ms = 0;
     if (inst->running_ms && row->time_ms - inst->running_ms >= MF_QUICK_DEATH_MS)
         slot->failures = 0;
@@ -55,11 +58,11 @@ static void vacate(struct mf_broker *b, const struct mf_fold_row *row, struct mf
 }
 
 static void vacate_failed(struct mf_broker *b, const struct mf_fold_row *row, struct mf_instance *inst,
-                          uint64_t retry_ms)
+                          enum mf_birth_reason born, uint64_t retry_ms)
 {
     if (!inst->current)
         return;
-    vacate(b, row, inst);
+    vacate(b, row, inst, born);
     if (inst->node->quarantined_until)
         return; /* it is to blame */
     inst->slot->failures++;
@@ -79,14 +82,13 @@ static void set_reason(struct mf_instance *inst, struct mf_str reason)
 static void forget(struct mf_broker *b, const struct mf_fold_row *row, struct mf_instance *inst)
 {
     struct mf_group *group = mf_group_of(inst);
-    struct mf_slot *slot = inst->slot;
 
     group->last_gone = row->seq;
     if (inst->node)
         mf_fold_attach(b, inst, NULL);
-    *(inst->newer ? &inst->newer->older : &slot->newest) = inst->older;
-    if (inst->older)
-        inst->older->newer = inst->newer;
+    mf_heap_unset(&b->alarms, &inst->boot.timer);
+    mf_watch_gone(b, inst);
+    mf_fold_unlink(inst);
     mf_map_del_uuid(b->instances, inst->id);
     group->living--;
     free(inst->reason);
@@ -112,6 +114,7 @@ static int on_created(struct mf_broker *b, const struct mf_fold_row *row,
         return mf_fold_bad(text, "instance.created with an identity that was given before");
     inst = mf_fold_add_instance(b, slot, ev->id, ev->generation);
     inst->replaces = ev->replaces;
+    inst->born = (uint8_t)ev->born;
     inst->cause = row->cause;
     inst->last_seq = row->seq;
     inst->created_ms = row->time_ms;
@@ -188,6 +191,76 @@ static int on_running(struct mf_broker *b, const struct mf_fold_row *row,
     return 0;
 }
 
+static int on_ready(struct mf_broker *b, const struct mf_fold_row *row, const struct mf_ev_instance_ready *ev,
+                    char text[256])
+{
+    struct mf_instance *inst;
+    unsigned next;
+
+    if (ask_instance(b, ev->id, MF_INSTANCE_EVENT_READY, &inst, &next, text))
+        return -EINVAL;
+    mf_heap_unset(&b->alarms, &inst->boot.timer);
+    mf_fold_tally(inst, -1);
+    inst->ready_ms = row->time_ms;
+    mf_fold_tally(inst, 1);
+    mf_watch_touch(b, inst);
+    inst->last_seq = row->seq;
+    return 0;
+}
+
+/* A birth that did not end well is one that failed; what was well for a while has died. */
+static int on_unwell(struct mf_broker *b, const struct mf_fold_row *row,
+                     const struct mf_ev_instance_unwell *ev, char text[256])
+{
+    struct mf_instance *inst;
+    unsigned next;
+
+    if (ask_instance(b, ev->id, MF_INSTANCE_EVENT_UNWELL, &inst, &next, text))
+        return -EINVAL;
+    mf_heap_unset(&b->alarms, &inst->boot.timer);
+    if (ev->how == MF_AILMENT_BOOT || row->time_ms - inst->running_ms < MF_QUICK_DEATH_MS)
+        vacate_failed(b, row, inst, MF_BIRTH_REASON_UNWELL, ev->retry_ms);
+    else
+        vacate(b, row, inst, MF_BIRTH_REASON_UNWELL);
+    move(b, row, inst, next);
+    set_reason(inst, mf_str("it was unwell"));
+    return 0;
+}
+
+/* The same guest: only where it stands changes. What it was the spare in is to be filled again. */
+static int on_promoted(struct mf_broker *b, const struct mf_fold_row *row,
+                       const struct mf_ev_slot_promoted *ev, char text[256])
+{
+    struct mf_group *group = mf_group_find(b, ev->group_id);
+    struct mf_instance *inst;
+    struct mf_slot *slot, *from;
+    unsigned next;
+
+    if (ask_instance(b, ev->id, MF_INSTANCE_EVENT_PROMOTED, &inst, &next, text))
+        return -EINVAL;
+    from = inst->slot;
+    if (from->group != group || !inst->current || from->index < group->desired || ev->slot >= group->desired)
+        return mf_fold_bad(text, "slot.promoted of what is no spare of that group, or into no slot of it");
+    slot = group->slots[ev->slot];
+    if (slot->current || ev->generation <= slot->generation ||
+        (group->policy == MF_POLICY_AT_MOST && slot->newest))
+        return mf_fold_bad(text, "slot.promoted into slot %u, which is not free", slot->index);
+    mf_fold_tally(inst, -1);
+    mf_fold_unlink(inst);
+    from->current = NULL;
+    from->cause = row->seq;
+    from->replaces = (struct mf_uuid){{0}};
+    from->born = MF_BIRTH_REASON_PROMOTED;
+    from->not_before_ms = 0;
+    mf_fold_push_vacant(b, from);
+    mf_fold_link(slot, inst, ev->generation);
+    slot->current = inst;
+    slot->not_before_ms = 0;
+    inst->last_seq = row->seq;
+    mf_fold_tally(inst, 1);
+    return 0;
+}
+
 static int on_failed(struct mf_broker *b, const struct mf_fold_row *row,
                      const struct mf_ev_instance_failed *ev, char text[256])
 {
@@ -196,7 +269,7 @@ static int on_failed(struct mf_broker *b, const struct mf_fold_row *row,
 
     if (ask_instance(b, ev->id, MF_INSTANCE_EVENT_FAILED, &inst, &next, text))
         return -EINVAL;
-    vacate_failed(b, row, inst, ev->retry_ms);
+    vacate_failed(b, row, inst, MF_BIRTH_REASON_BIRTH_FAILED, ev->retry_ms);
     move(b, row, inst, next);
     set_reason(inst, mf_str("its birth failed"));
     return 0;
@@ -212,9 +285,9 @@ static int on_died(struct mf_broker *b, const struct mf_fold_row *row, const str
         return -EINVAL;
     if (mf_death_of_node(ev->how) ||
         (inst->running_ms && row->time_ms - inst->running_ms >= MF_QUICK_DEATH_MS))
-        vacate(b, row, inst); /* or a life long enough */
+        vacate(b, row, inst, MF_BIRTH_REASON_DIED); /* or a life long enough */
     else
-        vacate_failed(b, row, inst, ev->retry_ms);
+        vacate_failed(b, row, inst, MF_BIRTH_REASON_DIED, ev->retry_ms);
     move(b, row, inst, next);
     forget(b, row, inst);
     return 0;
@@ -228,7 +301,7 @@ static int on_lost(struct mf_broker *b, const struct mf_fold_row *row, const str
 
     if (ask_instance(b, ev->id, MF_INSTANCE_EVENT_LOST, &inst, &next, text))
         return -EINVAL;
-    vacate(b, row, inst);
+    vacate(b, row, inst, MF_BIRTH_REASON_NODE_FAILED);
     move(b, row, inst, next);
     inst->order_id = 0;
     return 0;
@@ -271,7 +344,7 @@ static int on_superseded(struct mf_broker *b, const struct mf_fold_row *row,
         return -EINVAL;
     if (mf_group_of(inst)->policy == MF_POLICY_AT_MOST)
         return mf_fold_bad(text, "instance.superseded of an at-most group");
-    vacate(b, row, inst);
+    vacate(b, row, inst, MF_BIRTH_REASON_DRAINED);
     move(b, row, inst, next);
     set_reason(inst, ev->reason);
     return 0;
@@ -297,6 +370,8 @@ static int on_adopted(struct mf_broker *b, const struct mf_fold_row *row,
     inst->cause = row->cause;
     inst->last_seq = row->seq;
     inst->created_ms = inst->running_ms = row->time_ms;
+    if (mf_group_waits_ready(group))
+        inst->ready_ms = row->time_ms; /* by an operator's word */
     inst->epoch = ev->epoch;
     inst->current = true;
     slot->current = inst;
@@ -315,7 +390,7 @@ static int on_tombstoned(struct mf_broker *b, const struct mf_fold_row *row,
 
     if (ask_instance(b, ev->id, MF_INSTANCE_EVENT_TOMBSTONED, &inst, &next, text))
         return -EINVAL;
-    vacate(b, row, inst);
+    vacate(b, row, inst, MF_BIRTH_REASON_DESTROYED);
     move(b, row, inst, next);
     inst->order_id = 0;
     set_reason(inst, ev->reason);
@@ -332,7 +407,7 @@ static int on_destroying(struct mf_broker *b, const struct mf_fold_row *row,
         return -EINVAL;
     if (!inst->node || !mf_str_eq(inst->node->name, ev->node))
         return mf_fold_bad(text, "instance.destroying on another node than it is on");
-    vacate(b, row, inst);
+    vacate(b, row, inst, MF_BIRTH_REASON_DESTROYED);
     move(b, row, inst, next);
     inst->epoch = ev->epoch;
     inst->order_id = row->seq;
@@ -349,7 +424,7 @@ static int on_gone(struct mf_broker *b, const struct mf_fold_row *row, const str
 
     if (ask_instance(b, ev->id, MF_INSTANCE_EVENT_GONE, &inst, &next, text))
         return -EINVAL;
-    vacate(b, row, inst);
+    vacate(b, row, inst, inst->born);
     move(b, row, inst, next);
     forget(b, row, inst);
     return 0;
@@ -364,7 +439,7 @@ static int on_expired(struct mf_broker *b, const struct mf_fold_row *row,
     if (ask_instance(b, ev->id, MF_INSTANCE_EVENT_EXPIRED, &inst, &next, text))
         return -EINVAL;
     if (ev->operation == MF_OPERATION_CREATE)
-        vacate_failed(b, row, inst, ev->retry_ms);
+        vacate_failed(b, row, inst, MF_BIRTH_REASON_BIRTH_FAILED, ev->retry_ms);
     move(b, row, inst, next);
     inst->order_id = 0;
     if (ev->operation == MF_OPERATION_CREATE)
@@ -384,6 +459,12 @@ int mf_fold_instance(struct mf_broker *b, const struct mf_fold_row *row, const s
         return on_placed(b, row, &e->instance_placed, text);
     case MF_EV_INSTANCE_RUNNING:
         return on_running(b, row, &e->instance_running, text);
+    case MF_EV_INSTANCE_READY:
+        return on_ready(b, row, &e->instance_ready, text);
+    case MF_EV_INSTANCE_UNWELL:
+        return on_unwell(b, row, &e->instance_unwell, text);
+    case MF_EV_SLOT_PROMOTED:
+        return on_promoted(b, row, &e->slot_promoted, text);
     case MF_EV_INSTANCE_FAILED:
         return on_failed(b, row, &e->instance_failed, text);
     case MF_EV_INSTANCE_DIED:

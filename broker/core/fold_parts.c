@@ -2,7 +2,9 @@
  * remembered and forgotten. */
 #include "fold.h"
 #include "check.h"
+#include "held.h"
 #include "ranks.h"
+#include "watches.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -73,10 +75,43 @@ static bool runs(enum mf_instance_state state)
     return state == MF_INSTANCE_STATE_RUNNING || state == MF_INSTANCE_STATE_RETIRING;
 }
 
+void mf_fold_tally(struct mf_instance *inst, int by)
+{
+    struct mf_group *group = mf_group_of(inst);
+    uint32_t n = (uint32_t)by;
+
+    if (inst->state == MF_INSTANCE_STATE_RETIRING)
+        group->retiring += n;
+    if (inst->state == MF_INSTANCE_STATE_TOMBSTONE)
+        group->tombstones += n;
+    if (inst->state != MF_INSTANCE_STATE_RUNNING)
+        return;
+    if (inst->slot->index >= group->desired) {
+        group->spares_running += mf_instance_well(inst) ? n : 0;
+        return;
+    }
+    group->running += n;
+    group->ready += mf_instance_well(inst) ? n : 0;
+}
+
+static void tally_all(struct mf_group *group, int by)
+{
+    for (uint32_t i = 0; i < group->n_slots; i++)
+        for (struct mf_instance *inst = group->slots[i]->newest; inst; inst = inst->older)
+            mf_fold_tally(inst, by);
+}
+
+void mf_fold_resize(struct mf_group *group, uint32_t desired, uint32_t spares)
+{
+    tally_all(group, -1);
+    group->desired = desired;
+    group->spares = spares;
+    tally_all(group, 1);
+}
+
 void mf_fold_set_state(struct mf_broker *b, struct mf_instance *inst, enum mf_instance_state state)
 {
     enum mf_instance_state old = inst->state;
-    struct mf_group *group = mf_group_of(inst);
 
     if (old == state)
         return;
@@ -84,26 +119,17 @@ void mf_fold_set_state(struct mf_broker *b, struct mf_instance *inst, enum mf_in
     b->count[state]++;
     if (old == MF_INSTANCE_STATE_PENDING)
         pending_remove(b, inst);
-    if (old == MF_INSTANCE_STATE_RUNNING)
-        group->running--;
-    if (old == MF_INSTANCE_STATE_RETIRING)
-        group->retiring--;
-    if (old == MF_INSTANCE_STATE_TOMBSTONE)
-        group->tombstones--;
+    mf_fold_tally(inst, -1);
     if (inst->node) {
         inst->node->must_go += must_go(state) - must_go(old);
         if (runs(state) != runs(old))
             inst->node->digest ^= mf_guest_digest(inst->id);
     }
     inst->state = state;
+    mf_fold_tally(inst, 1);
+    mf_watch_touch(b, inst);
     if (state == MF_INSTANCE_STATE_PENDING)
         pending_add(b, inst);
-    if (state == MF_INSTANCE_STATE_RUNNING)
-        group->running++;
-    if (state == MF_INSTANCE_STATE_RETIRING)
-        group->retiring++;
-    if (state == MF_INSTANCE_STATE_TOMBSTONE)
-        group->tombstones++;
 }
 
 /* ------------------------------------------------------------------ claims on nodes */
@@ -193,20 +219,34 @@ struct mf_slot *mf_fold_add_slot(struct mf_broker *b, struct mf_group *group)
     return slot;
 }
 
-struct mf_instance *mf_fold_add_instance(struct mf_broker *b, struct mf_slot *slot, struct mf_uuid id,
-                                         uint64_t generation)
+void mf_fold_link(struct mf_slot *slot, struct mf_instance *inst, uint64_t generation)
 {
-    struct mf_instance *inst = mf_calloc(sizeof(*inst));
-
-    inst->id = id;
     inst->slot = slot;
     inst->generation = generation;
+    inst->newer = NULL;
     inst->older = slot->newest;
     if (slot->newest)
         slot->newest->newer = inst;
     slot->newest = inst;
     if (generation > slot->generation)
         slot->generation = generation;
+}
+
+void mf_fold_unlink(struct mf_instance *inst)
+{
+    *(inst->newer ? &inst->newer->older : &inst->slot->newest) = inst->older;
+    if (inst->older)
+        inst->older->newer = inst->newer;
+}
+
+struct mf_instance *mf_fold_add_instance(struct mf_broker *b, struct mf_slot *slot, struct mf_uuid id,
+                                         uint64_t generation)
+{
+    struct mf_instance *inst = mf_calloc(sizeof(*inst));
+
+    inst->id = id;
+    inst->boot.kind = MF_ALARM_BOOT;
+    mf_fold_link(slot, inst, generation);
     slot->group->living++;
     b->count[MF_INSTANCE_STATE_UNSET]++;
     mf_map_put_uuid(b->instances, id, inst);
@@ -230,6 +270,7 @@ static void free_node(struct mf_node *node)
         free(stranger);
     }
     free(node->failures);
+    mf_held_free(node);
     free(node);
 }
 
@@ -284,30 +325,6 @@ void mf_fold_set_draining(struct mf_broker *b, struct mf_node *node, bool draini
         at = &(*at)->next_draining;
     *at = draining ? node : node->next_draining;
     node->next_draining = NULL;
-}
-
-void mf_fold_add_image(struct mf_broker *b, const struct mf_rec_image *rec)
-{
-    struct mf_image *image = mf_calloc(sizeof(*image));
-
-    image->retry.kind = MF_ALARM_CANARY;
-    image->rec = *rec;
-    image->rec.name = mf_own_str(rec->name);
-    image->rec.kernel = mf_own_str(rec->kernel);
-    image->rec.initrd = mf_own_str(rec->initrd);
-    image->rec.cmdline = mf_own_str(rec->cmdline);
-    b->images_bytes += rec->name.len + rec->kernel.len + rec->initrd.len + rec->cmdline.len + 160;
-    mf_vec_insert(&b->images, mf_named_from(b, &b->images, rec->name), image);
-}
-
-void mf_fold_add_offering(struct mf_broker *b, const struct mf_rec_offering *rec)
-{
-    struct mf_offering *offering = mf_calloc(sizeof(*offering));
-
-    offering->rec = *rec;
-    offering->rec.name = mf_own_str(rec->name);
-    offering->rec.class = mf_own_str(rec->class.len ? rec->class : mf_str("standard"));
-    mf_vec_insert(&b->offerings, mf_named_from(b, &b->offerings, rec->name), offering);
 }
 
 struct mf_monitor *mf_monitor_find(struct mf_broker *b, struct mf_str name)
@@ -461,6 +478,8 @@ void mf_fold_free_group(struct mf_broker *b, struct mf_group *group)
     free(group->slots);
     mf_free_str(&group->tenant);
     mf_free_str(&group->name);
+    mf_free_str(&group->network);
+    mf_free_health(&group->health);
     mf_free_labels(&group->labels);
     mf_free_labels(&group->require);
     free(group);
@@ -471,6 +490,9 @@ static void free_instances(struct mf_broker *b)
     struct mf_instance *inst;
     size_t cursor = 0;
 
+    while (mf_map_next(b->instances, &cursor, (void **)&inst)) /* the heap still moves timers of orders */
+        mf_heap_unset(&b->alarms, &inst->boot.timer);
+    cursor = 0;
     while (mf_map_next(b->instances, &cursor, (void **)&inst)) {
         free(inst->order);
         free(inst->reason);
@@ -487,22 +509,7 @@ void mf_fold_free(struct mf_broker *b)
     free_instances(b);
     for (size_t i = 0; i < b->nodes.n; i++)
         free_node(b->nodes.items[i]);
-    for (size_t i = 0; i < b->images.n; i++) {
-        struct mf_image *image = b->images.items[i];
-        mf_free_str(&image->rec.name);
-        mf_free_str(&image->rec.kernel);
-        mf_free_str(&image->rec.initrd);
-        mf_free_str(&image->rec.cmdline);
-        free(image->halted);
-        free(image->failures);
-        free(image);
-    }
-    for (size_t i = 0; i < b->offerings.n; i++) {
-        struct mf_offering *offering = b->offerings.items[i];
-        mf_free_str(&offering->rec.name);
-        mf_free_str(&offering->rec.class);
-        free(offering);
-    }
+    mf_fold_free_wares(b);
     while (b->request_first)
         free_request(unlink_first(b));
     mf_map_destroy(&b->groups_by_id);
@@ -512,6 +519,4 @@ void mf_fold_free(struct mf_broker *b)
     mf_fold_set_frozen(b, (struct mf_str){NULL, 0}, (struct mf_str){NULL, 0}, 0);
     free(b->groups.items);
     free(b->nodes.items);
-    free(b->images.items);
-    free(b->offerings.items);
 }

@@ -7,14 +7,22 @@
 #include "journal.h"
 #include "nodes.h"
 #include "orders.h"
+#include "spares.h"
+#include "wellbeing.h"
 
-void mf_heal_gone(struct mf_broker *b, struct mf_instance *inst, uint64_t cause, const char *proof)
+void mf_heal_gone_saying(struct mf_broker *b, struct mf_instance *inst, uint64_t cause, const char *proof,
+                         struct mf_str console)
 {
     struct mf_node *node = inst->node;
 
-    mf_row_gone(b, inst, cause, proof);
+    mf_row_gone(b, inst, cause, proof, console);
     if (node)
         mf_node_try_ready(b, node);
+}
+
+void mf_heal_gone(struct mf_broker *b, struct mf_instance *inst, uint64_t cause, const char *proof)
+{
+    mf_heal_gone_saying(b, inst, cause, proof, (struct mf_str){NULL, 0});
 }
 
 void mf_heal_destroy(struct mf_broker *b, struct mf_instance *inst, uint64_t cause, const char *reason,
@@ -47,14 +55,15 @@ void mf_heal_end(struct mf_broker *b, struct mf_instance *inst, uint64_t cause, 
     }
 }
 
-void mf_heal_died(struct mf_broker *b, struct mf_instance *inst, uint64_t cause, enum mf_death how,
-                  struct mf_str text)
+void mf_heal_died(struct mf_broker *b, struct mf_instance *inst, uint64_t cause,
+                  const struct mf_death_told *told)
 {
     char proof[64];
-    bool told = !mf_death_of_node(how);
+    enum mf_death how = told->how;
+    bool own = !mf_death_of_node(how);
     bool quick = !inst->running_ms || b->wall_ms - inst->running_ms < MF_QUICK_DEATH_MS;
     uint32_t failures = inst->slot->failures + 1;
-    bool charged = told && quick && !inst->node->quarantined_until;
+    bool charged = own && quick && !inst->node->quarantined_until;
     mf_ms retry = charged && failures > 1 ? mf_backoff(b, failures - 1) : 0;
     struct mf_birth birth = mf_blame_birth(inst);
 
@@ -64,8 +73,8 @@ void mf_heal_died(struct mf_broker *b, struct mf_instance *inst, uint64_t cause,
         return;
     }
     if (mf_instance_runs(inst) || inst->state == MF_INSTANCE_STATE_PLACED) {
-        cause = mf_row_died(b, inst, cause, how, text, (uint64_t)retry);
-        if (told && quick)
+        cause = mf_row_died(b, inst, cause, told, (uint64_t)retry);
+        if (own && quick)
             mf_blame_failed(b, &birth, cause, true);
         return;
     }
@@ -81,8 +90,8 @@ void mf_heal_absent(struct mf_broker *b, struct mf_instance *inst, uint64_t caus
     bool held = inst->state == MF_INSTANCE_STATE_PLACED || mf_instance_runs(inst);
 
     if (proven && held)
-        mf_heal_died(b, inst, cause, rebooted ? MF_DEATH_HOST_REBOOT : MF_DEATH_ABSENT,
-                     (struct mf_str){NULL, 0});
+        mf_heal_died(b, inst, cause,
+                     &(struct mf_death_told){.how = rebooted ? MF_DEATH_HOST_REBOOT : MF_DEATH_ABSENT});
     else if (proven)
         mf_heal_gone(b, inst, cause, rebooted ? "its host has booted since" : "absent from inventory");
     else
@@ -97,13 +106,15 @@ void mf_heal_unproven(struct mf_broker *b, struct mf_instance *inst, uint64_t ca
     mf_heal_destroy(b, inst, cause, reason, 0);
 }
 
-static void end_older(struct mf_broker *b, struct mf_instance *inst, uint64_t cause)
+/* Nobody waits for what is lost; what retires goes on until its successor is well. */
+void mf_heal_end_older(struct mf_broker *b, struct mf_instance *inst, uint64_t cause)
 {
+    bool well = mf_instance_well(inst);
     struct mf_instance *next;
 
     for (struct mf_instance *older = inst->older; older; older = next) {
         next = older->older;
-        if (older->state == MF_INSTANCE_STATE_LOST || older->state == MF_INSTANCE_STATE_RETIRING)
+        if (older->state == MF_INSTANCE_STATE_LOST || (well && older->state == MF_INSTANCE_STATE_RETIRING))
             mf_heal_end(b, older, cause, "its successor runs", 0);
     }
 }
@@ -112,8 +123,11 @@ void mf_heal_running(struct mf_broker *b, struct mf_instance *inst, uint64_t too
 {
     uint64_t cause = mf_row_running(b, inst, took_ms);
 
-    end_older(b, inst, cause);
-    mf_blame_born(b, inst);
+    mf_heal_end_older(b, inst, cause);
+    if (mf_instance_well(inst))
+        mf_well_born(b, inst);
+    else
+        mf_well_await(b, inst);
 }
 
 /* The number in its name counts, unless it was given before or is no number of ours. */
@@ -125,7 +139,7 @@ void mf_heal_adopted(struct mf_broker *b, const struct mf_stranger *stranger, st
     uint64_t row = mf_row_adopted(b, stranger, slot,
                                   claimed > next && claimed - next < AHEAD_MAX ? claimed : next, cause);
 
-    end_older(b, slot->current, row);
+    mf_heal_end_older(b, slot->current, row);
 }
 
 /* No newer generation runs: this one is current again, and what was to replace it must not run. */
@@ -134,6 +148,7 @@ void mf_heal_reinstate(struct mf_broker *b, struct mf_instance *inst, uint64_t c
     struct mf_instance *successor = inst->slot->current, *next;
     uint64_t row = mf_row_reinstated(b, inst, cause);
 
+    mf_well_await(b, inst);
     if (successor)
         mf_heal_end(b, successor, row, "the generation before it was reinstated", 0);
     for (struct mf_instance *other = inst->slot->newest; other; other = next) {
@@ -146,7 +161,8 @@ void mf_heal_reinstate(struct mf_broker *b, struct mf_instance *inst, uint64_t c
 void mf_heal_birth_failed(struct mf_broker *b, struct mf_instance *inst, struct mf_str code,
                           struct mf_str text)
 {
-    bool charged = !inst->node->quarantined_until;
+    bool of_group = mf_blame_is_groups(mf_error_value(code));
+    bool charged = of_group || !inst->node->quarantined_until;
     mf_ms retry = charged ? mf_backoff(b, inst->slot->failures + 1) : 0;
     struct mf_birth birth = mf_blame_birth(inst);
     uint64_t cause = mf_row_failed(b, inst, code, text, (uint64_t)retry);
@@ -155,7 +171,8 @@ void mf_heal_birth_failed(struct mf_broker *b, struct mf_instance *inst, struct 
         mf_heal_unproven(b, inst, cause, "its birth failed");
     else
         mf_heal_gone(b, inst, cause, "create failed");
-    mf_blame_failed(b, &birth, cause, false);
+    if (!of_group)
+        mf_blame_failed(b, &birth, cause, false);
 }
 
 const struct mf_uuid *mf_heal_ids(struct mf_broker *b, const struct mf_node *node, size_t *ret_n)
@@ -197,7 +214,7 @@ void mf_heal_node_ended(struct mf_broker *b, struct mf_node *node, uint64_t caus
     for (size_t i = 0; i < n; i++) {
         struct mf_instance *inst = mf_instance_find(b, ids[i]);
         mf_order_drop(b, inst);
-        mf_heal_died(b, inst, cause, MF_DEATH_NODE_ENDED, (struct mf_str){NULL, 0});
+        mf_heal_died(b, inst, cause, &(struct mf_death_told){.how = MF_DEATH_NODE_ENDED});
     }
 }
 
@@ -214,7 +231,7 @@ static void end_chain(struct mf_broker *b, struct mf_slot *slot, uint64_t cause,
 
 void mf_heal_slots_above(struct mf_broker *b, struct mf_group *group, uint64_t cause)
 {
-    for (uint32_t i = group->n_slots; i-- > group->desired;) {
+    for (uint32_t i = group->n_slots; i-- > mf_group_slots(group);) {
         mf_heap_unset(&b->alarms, &group->slots[i]->birth.timer);
         end_chain(b, group->slots[i], cause, "scaled down", 0);
     }
@@ -230,7 +247,7 @@ void mf_heal_group(struct mf_broker *b, struct mf_group *group, uint64_t cause, 
 
 static bool wanted(const struct mf_slot *slot)
 {
-    return slot->group->state == MF_GROUP_STATE_ACTIVE && slot->index < slot->group->desired &&
+    return slot->group->state == MF_GROUP_STATE_ACTIVE && slot->index < mf_group_slots(slot->group) &&
            !slot->current;
 }
 
@@ -240,13 +257,24 @@ void mf_heal_birth_due(struct mf_broker *b, struct mf_slot *slot)
         mf_row_created(b, slot);
 }
 
+/* Its node's drain was called off, and the successor that ran already did not get well. */
+static bool reinstate_retiring(struct mf_broker *b, struct mf_slot *slot)
+{
+    for (struct mf_instance *inst = slot->newest; inst; inst = inst->older)
+        if (inst->state == MF_INSTANCE_STATE_RETIRING && !inst->node->draining) {
+            mf_heal_reinstate(b, inst, slot->cause);
+            return true;
+        }
+    return false;
+}
+
 /* A slot that failed waits on the monotonic clock; the wall clock, which the log keeps, may jump. */
 static void fill(struct mf_broker *b, struct mf_slot *slot)
 {
     mf_ms wait = slot->not_before_ms - b->wall_ms,
           most = b->config.backoff_max_ms + b->config.backoff_max_ms / 4;
 
-    if (!wanted(slot))
+    if (!wanted(slot) || reinstate_retiring(b, slot) || mf_spare_promote(b, slot))
         return;
     if (slot->not_before_ms == 0 || wait <= 0)
         mf_row_created(b, slot);
@@ -280,9 +308,9 @@ static void finish_retiring(struct mf_broker *b, struct mf_instance *inst)
 
     if (inst->node->state == MF_NODE_STATE_FAILED)
         mf_row_tombstoned(b, inst, inst->node->last_seq, "its node failed");
-    else if (current && current->state == MF_INSTANCE_STATE_RUNNING)
+    else if (current && mf_instance_well(current))
         mf_heal_end(b, inst, current->last_seq, "its successor runs", 0);
-    else if (!inst->node->draining)
+    else if (!inst->node->draining && !(current && current->state == MF_INSTANCE_STATE_RUNNING))
         mf_heal_reinstate(b, inst, inst->node->last_seq);
 }
 
@@ -294,7 +322,7 @@ static void finish_instance(struct mf_broker *b, struct mf_instance *inst)
 
     if (group->state == MF_GROUP_STATE_ENDING)
         mf_heal_end(b, inst, group->ending_seq, "its group is ended", 0);
-    else if (inst->slot->index >= group->desired)
+    else if (inst->slot->index >= mf_group_slots(group))
         mf_heal_end(b, inst, inst->last_seq, "scaled down", 0);
     else if (inst->state == MF_INSTANCE_STATE_RETIRING)
         finish_retiring(b, inst);
@@ -320,6 +348,8 @@ static void finish_slot(struct mf_broker *b, struct mf_slot *slot)
         else
             finish_instance(b, inst);
     }
+    if (slot->current)
+        mf_well_await(b, slot->current);
     mf_fold_push_vacant(b, slot);
 }
 

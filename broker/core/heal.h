@@ -11,11 +11,15 @@ void mf_heal_end(struct mf_broker *b, struct mf_instance *inst, uint64_t cause, 
 void mf_heal_destroy(struct mf_broker *b, struct mf_instance *inst, uint64_t cause, const char *reason,
                      uint64_t grace_ms);
 void mf_heal_gone(struct mf_broker *b, struct mf_instance *inst, uint64_t cause, const char *proof);
-void mf_heal_died(struct mf_broker *b, struct mf_instance *inst, uint64_t cause, enum mf_death how,
-                  struct mf_str text);
+void mf_heal_gone_saying(struct mf_broker *b, struct mf_instance *inst, uint64_t cause, const char *proof,
+                         struct mf_str console); /* with the end of its serial output */
+void mf_heal_died(struct mf_broker *b, struct mf_instance *inst, uint64_t cause,
+                  const struct mf_death_told *told);
 void mf_heal_absent(struct mf_broker *b, struct mf_instance *inst, uint64_t cause,
                     bool rebooted); /* its node's list does not have it */
 void mf_heal_unproven(struct mf_broker *b, struct mf_instance *inst, uint64_t cause, const char *reason);
+/* What its slot had before it goes: it runs. */
+void mf_heal_end_older(struct mf_broker *b, struct mf_instance *inst, uint64_t cause);
 void mf_heal_running(struct mf_broker *b, struct mf_instance *inst, uint64_t took_ms);
 /* A stranger is this free slot's current generation from now on. */
 void mf_heal_adopted(struct mf_broker *b, const struct mf_stranger *stranger, struct mf_slot *slot,

@@ -14,14 +14,20 @@ uint64_t mf_row_placed(struct mf_broker *b, struct mf_instance *inst, struct mf_
 uint64_t mf_row_running(struct mf_broker *b, struct mf_instance *inst, uint64_t took_ms);
 uint64_t mf_row_failed(struct mf_broker *b, struct mf_instance *inst, struct mf_str code, struct mf_str text,
                        uint64_t retry_ms);
-uint64_t mf_row_died(struct mf_broker *b, struct mf_instance *inst, uint64_t cause, enum mf_death how,
-                     struct mf_str text, uint64_t retry_ms);
+uint64_t mf_row_ready(struct mf_broker *b, struct mf_instance *inst);
+struct mf_ailing;
+uint64_t mf_row_unwell(struct mf_broker *b, struct mf_instance *inst, const struct mf_ailing *ailing,
+                       uint64_t retry_ms);
+uint64_t mf_row_promoted(struct mf_broker *b, struct mf_instance *inst, struct mf_slot *slot);
+uint64_t mf_row_died(struct mf_broker *b, struct mf_instance *inst, uint64_t cause,
+                     const struct mf_death_told *told, uint64_t retry_ms);
 uint64_t mf_row_lost(struct mf_broker *b, struct mf_instance *inst, uint64_t cause);
 uint64_t mf_row_reinstated(struct mf_broker *b, struct mf_instance *inst, uint64_t cause);
 uint64_t mf_row_tombstoned(struct mf_broker *b, struct mf_instance *inst, uint64_t cause, const char *reason);
 uint64_t mf_row_destroying(struct mf_broker *b, struct mf_instance *inst, uint64_t cause, const char *reason,
                            uint64_t grace_ms);
-uint64_t mf_row_gone(struct mf_broker *b, struct mf_instance *inst, uint64_t cause, const char *proof);
+uint64_t mf_row_gone(struct mf_broker *b, struct mf_instance *inst, uint64_t cause, const char *proof,
+                     struct mf_str console);
 uint64_t mf_row_expired(struct mf_broker *b, struct mf_order *order, uint64_t retry_ms);
 uint64_t mf_row_node_ready(struct mf_broker *b, struct mf_node *node);
 uint64_t mf_row_node_refused(struct mf_broker *b, struct mf_str node, struct mf_str machine,

@@ -32,7 +32,7 @@ enum mf_order_state {
     MF_ENUM_COUNT_order_state
 };
 
-enum { MF_LIFE_STATES = 10, MF_LIFE_EVENTS = 16 };
+enum { MF_LIFE_STATES = 10, MF_LIFE_EVENTS = 20 };
 struct mf_life_cell { /* why is NULL where there is no move */
     unsigned next;
     const char *why;

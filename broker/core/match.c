@@ -4,6 +4,7 @@
 #include "journal.h"
 #include "nodes.h"
 #include "orders.h"
+#include "wellbeing.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -99,6 +100,11 @@ void mf_node_match(struct mf_broker *b, struct mf_node *node, struct mf_guests g
         struct mf_instance *inst = mf_instance_find(b, ids[i]);
         if (inst)
             match_one(b, inst, rebooted, cause);
+    }
+    for (uint32_t i = 0; i < guests.n; i++) {
+        struct mf_instance *inst = guests.items[i].ready ? mf_instance_find(b, guests.items[i].id) : NULL;
+        if (inst && inst->node == node)
+            mf_well_ready(b, inst);
     }
 }
 

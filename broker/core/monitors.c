@@ -8,6 +8,7 @@
 #include "out.h"
 #include "pulse.h"
 #include "votes.h"
+#include "watches.h"
 
 #include <string.h>
 
@@ -87,6 +88,12 @@ static struct mf_monitor *by_peer(struct mf_broker *b, uint64_t peer)
     return NULL;
 }
 
+static void drop_words(struct mf_broker *b, const struct mf_monitor *monitor)
+{
+    mf_votes_drop(b, monitor);
+    mf_watches_drop(b, monitor);
+}
+
 static void heard(struct mf_broker *b, struct mf_monitor *monitor)
 {
     monitor->heard = true;
@@ -114,7 +121,7 @@ void mf_monitor_alarm(struct mf_broker *b, struct mf_monitor *monitor)
         return;
     }
     monitor->heard = false;
-    mf_votes_drop(b, monitor);
+    drop_words(b, monitor);
     if (monitor->told_heard)
         mf_row_monitor(b, monitor, false, (uint64_t)age);
 }
@@ -205,7 +212,7 @@ static void on_hello(struct mf_broker *b, const struct mf_peer *peer,
     }
     monitor->peer = peer->handle;
     heard(b, monitor);
-    mf_votes_drop(b, monitor); /* it forgets what it held */
+    drop_words(b, monitor); /* it forgets what it held */
     mf_send(b, peer->handle,
             &(struct mf_message){.kind = MF_MSG_MONITOR_WELCOME,
                                  .monitor_welcome = {.cluster_id = b->cluster_id,
@@ -217,6 +224,7 @@ static void on_hello(struct mf_broker *b, const struct mf_peer *peer,
                                                      .clock_ms = (uint64_t)b->wall_ms}});
     for (size_t i = 0; i < b->nodes.n; i++)
         tell(b, monitor, b->nodes.items[i]);
+    mf_watches_tell(b, monitor);
     mf_str_format(address, sizeof(address), "%.*s", MF_STR_ARG(hello->pulse_address));
     if (strcmp(address, monitor->address) == 0)
         return;
@@ -235,7 +243,7 @@ static void say_suspended(struct mf_broker *b, struct mf_monitor *monitor, struc
     char text[MF_SUBJECT_MAX];
 
     mf_journal(b, 0, &event, mf_subject_named("monitor", name, text));
-    mf_votes_drop(b, monitor);
+    drop_words(b, monitor);
 }
 
 static void say_resumed(struct mf_broker *b, struct mf_monitor *monitor)
@@ -264,7 +272,7 @@ void mf_monitor_forget(struct mf_broker *b, struct mf_monitor *monitor, uint64_t
     char text[MF_SUBJECT_MAX];
 
     MF_CHECK(!monitor->heard);
-    mf_votes_drop(b, monitor);
+    drop_words(b, monitor);
     mf_journal(b, cause,
                &(struct mf_event){.kind = MF_EV_MONITOR_FORGOTTEN, .monitor_forgotten = {.monitor = name}},
                mf_subject_named("monitor", name, text));
@@ -290,5 +298,7 @@ void mf_monitor_message(struct mf_broker *b, const struct mf_peer *peer, const s
         on_alive(b, monitor, &m->monitor_alive);
     } else if (m->kind == MF_MSG_MONITOR_VERDICT) {
         mf_vote(b, monitor, &m->monitor_verdict);
+    } else if (m->kind == MF_MSG_MONITOR_CHECKED) {
+        mf_watches_word(b, monitor, &m->monitor_checked);
     }
 }

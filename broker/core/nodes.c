@@ -7,12 +7,15 @@
 #include "breaker.h"
 #include "drain.h"
 #include "heal.h"
+#include "held.h"
 #include "journal.h"
 #include "leases.h"
 #include "leaving.h"
 #include "monitors.h"
 #include "orders.h"
 #include "out.h"
+#include "watches.h"
+#include "wellbeing.h"
 #include "pulse.h"
 #include "queries.h"
 
@@ -207,6 +210,7 @@ void mf_node_hello(struct mf_broker *b, const struct mf_peer *peer, const struct
     welcome(b, node);
     node->matching = true; /* not ready before all of its inventory is looked at */
     mf_drift_begin(node);
+    mf_held_hello(b, node, hello);
     mf_node_match(b, node, guests, rebooted, cause);
     node->matching = false;
     if (leaving)
@@ -231,6 +235,7 @@ void mf_node_try_ready(struct mf_broker *b, struct mf_node *node)
         node->delay.timer.place)
         return;
     mf_row_node_ready(b, node);
+    mf_held_ready(b, node);
     mf_monitor_node_changed(b, node);
 }
 
@@ -277,7 +282,7 @@ static void destroyed(struct mf_broker *b, struct mf_instance *inst, const struc
     if (inst->state != MF_INSTANCE_STATE_DESTROYING && inst->state != MF_INSTANCE_STATE_TOMBSTONE)
         return;
     if (mf_str_is(result->code, "ok"))
-        mf_heal_gone(b, inst, inst->last_seq, "destroyed: not listed and no process");
+        mf_heal_gone_saying(b, inst, inst->last_seq, "destroyed: not listed and no process", result->console);
     else if (result->order_id == inst->order_id)
         mf_order_failed(b, inst, result->text.len ? result->text : result->code);
 }
@@ -317,7 +322,35 @@ static void on_death(struct mf_broker *b, const struct mf_peer *peer, const stru
         return;
     inst = mf_instance_find(b, fact->id);
     if (inst && inst->node == node)
-        mf_heal_died(b, inst, 0, fact->how, fact->text);
+        mf_heal_died(b, inst, 0,
+                     &(struct mf_death_told){.how = fact->how, .text = fact->text, .console = fact->console});
+    ack_report(b, node, fact->report_id);
+}
+
+static void on_ready(struct mf_broker *b, const struct mf_peer *peer, const struct mf_msg_fact_ready *fact)
+{
+    struct mf_node *node = session(b, peer, fact->epoch);
+    struct mf_instance *inst;
+
+    if (!node)
+        return;
+    inst = mf_instance_find(b, fact->id);
+    if (inst && inst->node == node)
+        mf_well_ready(b, inst);
+    ack_report(b, node, fact->report_id);
+}
+
+static void on_unwell(struct mf_broker *b, const struct mf_peer *peer, const struct mf_msg_fact_unwell *fact)
+{
+    struct mf_node *node = session(b, peer, fact->epoch);
+    struct mf_instance *inst;
+
+    if (!node)
+        return;
+    inst = mf_instance_find(b, fact->id);
+    if (inst && inst->node == node)
+        mf_well_ailing(b, inst,
+                       &(struct mf_ailing){.how = fact->how, .text = fact->text, .console = fact->console});
     ack_report(b, node, fact->report_id);
 }
 
@@ -349,6 +382,17 @@ void mf_node_message(struct mf_broker *b, const struct mf_peer *peer, const stru
     case MF_MSG_FACT_DEATH:
         on_death(b, peer, &m->fact_death);
         return;
+    case MF_MSG_FACT_READY:
+        on_ready(b, peer, &m->fact_ready);
+        return;
+    case MF_MSG_FACT_UNWELL:
+        on_unwell(b, peer, &m->fact_unwell);
+        return;
+    case MF_MSG_GUEST_ADDRESS:
+        node = session(b, peer, m->guest_address.epoch);
+        if (node)
+            mf_watch_address(b, node, &m->guest_address);
+        return;
     case MF_MSG_WORKER_ALIVE:
         on_alive(b, peer, &m->worker_alive);
         return;
@@ -368,6 +412,11 @@ void mf_node_message(struct mf_broker *b, const struct mf_peer *peer, const stru
         node = session(b, peer, m->inventory.epoch);
         if (node)
             mf_drift_inventory(b, node, &m->inventory);
+        return;
+    case MF_MSG_FILE_PROGRESS:
+        node = session(b, peer, m->file_progress.epoch);
+        if (node)
+            mf_held_progress(b, node, &m->file_progress);
         return;
     case MF_MSG_LOG_TAIL:
         if (session(b, peer, m->log_tail.epoch))

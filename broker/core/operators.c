@@ -9,6 +9,7 @@
 #include "fold.h"
 #include "grace.h"
 #include "heal.h"
+#include "held.h"
 #include "journal.h"
 #include "leases.h"
 #include "monitors.h"
@@ -84,6 +85,7 @@ static void unlink_node(struct mf_broker *b, struct mf_node *node)
     mf_votes_forget(b, node);
     mf_breaker_forgotten(b, node);
     mf_blame_forget_node(b, node);
+    mf_held_node_forget(b, node);
     mf_domains_session_over(b, node);
     mf_query_forget(b, node);
     mf_orders_forget(b, node);

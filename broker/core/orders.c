@@ -271,6 +271,10 @@ static void fill_create(struct mf_broker *b, const struct mf_order *order, struc
                                                          .labels = group->labels,
                                                          .policy = group->policy,
                                                          .need = need(group),
+                                                         .health = group->health,
+                                                         .network = group->network,
+                                                         .born = inst->born,
+                                                         .spare = inst->slot->index >= group->desired,
                                                          .user_data = {group->user_data, user_data_none()}};
 }
 
@@ -285,7 +289,8 @@ static void fill_destroy(struct mf_broker *b, const struct mf_order *order, stru
                                                            .term = b->term,
                                                            .remaining_ms = left > 0 ? (uint64_t)left : 1,
                                                            .id = inst->id,
-                                                           .grace_ms = inst->grace_ms};
+                                                           .grace_ms = inst->grace_ms,
+                                                           .evidence = inst->evidence};
 }
 
 /* What this node is to be sent next: what was not acknowledged, then destroys, then creates. *ret_wait: there

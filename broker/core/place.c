@@ -1,6 +1,6 @@
-/* place.c - feasible, then one where no birth of the group failed lately, then fewest of the group, then the
- * fit, then chance among near equals. The nodes stand in the order of how many of the group they have
- * (ranks.h), so a decision looks at few of them.
+/* place.c - feasible, then one where no birth of the group failed lately, then fewest of the group, then one
+ * that has the image, then the fit, then chance among near equals. The nodes stand in the order of how many
+ * of the group they have (ranks.h), so a decision looks at few of them.
  *
  * The instances of one group are alike, so when one finds no room no other does: a pass costs a scan for each
  * group, not for each instance. Many that wait, groups or instances, are looked at together, a little later,
@@ -9,6 +9,7 @@
 #include "blame.h"
 #include "check.h"
 #include "domains.h"
+#include "held.h"
 #include "journal.h"
 #include "leases.h"
 #include "nodes.h"
@@ -45,7 +46,7 @@ enum blocked {
     N_BLOCKED
 };
 
-static bool has_labels(const struct mf_node *node, const struct mf_labels *require)
+bool mf_place_has_labels(const struct mf_node *node, const struct mf_labels *require)
 {
     for (uint32_t i = 0; i < require->n; i++) {
         bool found = false;
@@ -84,7 +85,7 @@ static enum blocked blocked(const struct mf_node *node, const struct mf_group *g
         return kept_away(node);
     if (!mf_str_eq(node->class, o->class))
         return CLASS;
-    if (group->require.n && !has_labels(node, &group->require))
+    if (group->require.n && !mf_place_has_labels(node, &group->require))
         return LABELS;
     if (group->policy == MF_POLICY_AT_MOST && !node->fences)
         return FENCES;
@@ -143,6 +144,53 @@ static size_t meet(struct search *search, const struct mf_ranks *ranks, uint32_t
     return met;
 }
 
+static size_t warm_first(const struct mf_image *image, struct mf_node *met[MEET], size_t n)
+{
+    size_t warm = 0;
+
+    for (size_t i = 0; i < n; i++)
+        if (mf_held_warm(met[i], image)) {
+            struct mf_node *node = met[i];
+            met[i] = met[warm];
+            met[warm++] = node;
+        }
+    return warm;
+}
+
+/* Of the nodes that have the image, from any of them on, those with so many of the group. */
+static size_t meet_warm(struct mf_broker *b, struct search *search, const struct mf_ranks *ranks,
+                        uint32_t level, struct mf_node *ret_met[MEET])
+{
+    const struct mf_vec *holders = &search->group->image->holders;
+    size_t start = holders->n ? mf_random_below(&b->random, holders->n) : 0, met = 0;
+
+    for (size_t i = 0; i < holders->n && i < MEET; i++) {
+        struct mf_node *node = holders->items[(start + i) % holders->n];
+        if (ranks->counts[node->index] == level && blocked(node, search->group) == FITS &&
+            !(search->wary && mf_blame_shuns(b, search->group, node)))
+            ret_met[met++] = node;
+    }
+    return met;
+}
+
+/* Who has the image need not fetch it: better than any other with equally many of the group. In a large
+ * bucket those that were met are a few of many, so the image's own list is looked at, too. */
+static size_t prefer_warm(struct mf_broker *b, struct search *search, const struct mf_ranks *ranks,
+                          uint32_t level, struct mf_node *met[MEET], size_t n)
+{
+    struct mf_node *others[MEET];
+    size_t warm;
+
+    if (search->group->image->local)
+        return n;
+    warm = warm_first(search->group->image, met, n);
+    if (warm || n < MEET)
+        return warm ? warm : n;
+    warm = meet_warm(b, search, ranks, level, others);
+    memcpy(met, others, warm * sizeof(*met));
+    return warm ? warm : n;
+}
+
 static struct mf_node *best_of(struct mf_broker *b, const struct mf_group *group, struct mf_node *const *met,
                                size_t n)
 {
@@ -172,7 +220,7 @@ static struct mf_node *choose_by(struct mf_broker *b, struct mf_group *group, st
             continue;
         n_met = meet(search, ranks, from, n, (uint32_t)mf_random_below(&b->random, n), met);
         if (n_met)
-            return best_of(b, group, met, n_met);
+            return best_of(b, group, met, prefer_warm(b, search, ranks, level, met, n_met));
     }
     return NULL;
 }
@@ -241,19 +289,30 @@ static void tell_why(struct mf_broker *b, struct mf_instance *inst, struct mf_st
     mf_row_pending(b, inst, *no_room);
 }
 
-static void place_group(struct mf_broker *b, struct mf_group *group)
+static void place_some(struct mf_broker *b, struct mf_group *group, bool spares, struct mf_str *no_room,
+                       char text[256])
 {
-    struct mf_str no_room = {NULL, 0};
     struct mf_instance *next;
-    char text[256];
 
     for (struct mf_instance *inst = group->pending_first; inst; inst = next) {
         next = inst->next;
         if (group->stuck == b->room && group->pending_last->told)
             return; /* the newest stands last: all of them were told, and none has room */
+        if ((inst->slot->index >= group->desired) != spares)
+            continue;
         if (!place(b, inst) && !inst->told)
-            tell_why(b, inst, &no_room, text);
+            tell_why(b, inst, no_room, text);
     }
+}
+
+static void place_group(struct mf_broker *b, struct mf_group *group)
+{
+    struct mf_str no_room = {NULL, 0};
+    char text[256];
+
+    place_some(b, group, false, &no_room, text);
+    if (group->spares)
+        place_some(b, group, true, &no_room, text);
 }
 
 /* Below its min first, then by the age of what waits longest. */

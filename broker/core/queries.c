@@ -6,12 +6,14 @@
 #include "check.h"
 #include "domains.h"
 #include "fold.h"
+#include "held.h"
 #include "leases.h"
 #include "nodes.h"
 #include "out.h"
 #include "place.h"
 #include "requests.h"
 #include "votes.h"
+#include "watches.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -72,7 +74,10 @@ static struct mf_rec_group_row group_row(const struct mf_group *group)
         .require = group->require,
         .created_ms = (uint64_t)group->created_ms,
         /* tombstones wait for their nodes' return; nobody needs to wait for them */
-        .left = group->living - group->tombstones};
+        .left = group->living - group->tombstones,
+        .spares = group->spares,
+        .spares_running = group->spares_running,
+        .ready = group->ready};
 }
 
 static void list_groups(struct mf_broker *b, uint64_t peer, const struct mf_msg_list_groups *q)
@@ -176,7 +181,11 @@ static void show(struct page *page, const struct mf_instance *inst)
                                      .running_ms = (uint64_t)inst->running_ms,
                                      .cause = inst->cause,
                                      .reason = reason_of(page, inst),
-                                     .current = inst->current};
+                                     .current = inst->current,
+                                     .ready_ms = (uint64_t)inst->ready_ms,
+                                     .address = mf_watch_address_of(inst),
+                                     .spare = inst->slot->index >= group->desired,
+                                     .born = inst->born};
 }
 
 static void show_group(struct page *page, const struct mf_group *group, uint32_t slot, uint64_t generation)
@@ -573,6 +582,9 @@ void mf_query_message(struct mf_broker *b, const struct mf_peer *peer, const str
         return;
     case MF_MSG_LIST_IMAGES:
         list_images(b, peer->handle, m->list_images.request_id);
+        return;
+    case MF_MSG_LIST_HELD:
+        mf_held_list(b, peer->handle, &m->list_held);
         return;
     case MF_MSG_LIST_OFFERINGS:
         list_offerings(b, peer->handle, m->list_offerings.request_id);

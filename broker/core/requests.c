@@ -7,9 +7,12 @@
 #include "check.h"
 #include "fold.h"
 #include "heal.h"
+#include "images.h"
 #include "journal.h"
+#include "offerings.h"
 #include "operators.h"
 #include "out.h"
+#include "wellbeing.h"
 
 #include <string.h>
 
@@ -21,6 +24,8 @@ struct wanted { /* a provision with its defaults filled in */
     enum mf_policy policy;
     enum mf_spread spread;
     enum mf_fit fit;
+    struct mf_rec_guest_health health;
+    struct mf_str network;
 };
 
 static struct wanted want(const struct mf_msg_provision *p)
@@ -31,10 +36,12 @@ static struct wanted want(const struct mf_msg_provision *p)
                            .min = has_min ? p->min : p->count,
                            .policy = p->policy ? p->policy : MF_POLICY_AT_LEAST,
                            .spread = p->spread ? p->spread : MF_SPREAD_NONE,
-                           .fit = p->fit ? p->fit : MF_FIT_SPREAD};
+                           .fit = p->fit ? p->fit : MF_FIT_SPREAD,
+                           .health = mf_health_whole(p->health),
+                           .network = p->network.len ? p->network : mf_str("default")};
 }
 
-/* The first field in which an existing group is another one; NULL if it is the same but for count and min. */
+/* The first field in which an existing group is another one; NULL if it is the same but for its numbers. */
 static const char *other_field(const struct mf_group *group, const struct wanted *w)
 {
     if (!mf_str_eq(group->image->rec.name, w->p->image))
@@ -51,17 +58,26 @@ static const char *other_field(const struct mf_group *group, const struct wanted
         return "labels";
     if (!mf_labels_eq(group->require, w->p->require))
         return "require";
+    if (!mf_health_eq(group->health, w->health))
+        return "health";
+    if (!mf_str_eq(group->network, w->network))
+        return "network";
     return mf_digest_eq(group->user_data, w->p->user_data.digest) ? NULL : "user_data";
 }
 
-static void rescale(struct mf_asked *a, struct mf_group *group, uint64_t desired, uint64_t min)
+static void rescale(struct mf_asked *a, struct mf_group *group, uint64_t desired, uint64_t min,
+                    uint64_t spares)
 {
     struct mf_broker *b = a->b;
     struct mf_event event = {.kind = MF_EV_GROUP_SCALED,
-                             .group_scaled = {.group_id = group->id, .desired = desired, .min = min}};
+                             .group_scaled = {.group_id = group->id,
+                                              .desired = desired,
+                                              .min = min,
+                                              .spares = spares,
+                                              .spares_too = spares != group->spares}};
     uint64_t cause = mf_asked_accept(a, group->id, mf_nobody, desired, 0);
 
-    if (desired == group->desired && min == group->min)
+    if (desired == group->desired && min == group->min && spares == group->spares)
         return;
     cause = mf_journal(b, cause, &event, mf_str(a->subject));
     mf_heal_slots_above(b, group, cause);
@@ -70,18 +86,20 @@ static void rescale(struct mf_asked *a, struct mf_group *group, uint64_t desired
 static void provision_existing(struct mf_asked *a, struct mf_group *group, const struct wanted *w)
 {
     const char *field = other_field(group, w);
-    bool same = group->desired == w->p->count && group->min == w->min;
+    const char *number = group->desired != w->p->count   ? "count"
+                         : group->min != w->min          ? "min"
+                         : group->spares != w->p->spares ? "spares"
+                                                         : NULL;
 
-    if (!field && !same && !w->p->apply)
-        field = group->desired != w->p->count ? "count" : "min";
-    if (field) {
+    if (field || (number && !w->p->apply)) {
         mf_asked_refuse(a, MF_E_EXISTS,
                         "group %.*s exists with another %s; use another name, or destroy it first%s",
-                        MF_STR_ARG(group->name), field,
-                        strcmp(field, "count") && strcmp(field, "min") ? "" : ", or scale it");
+                        MF_STR_ARG(group->name), field ? field : number,
+                        field ? "" : ", or say that this is to be applied to it");
         return;
     }
-    rescale(a, group, w->p->count, w->min); /* to what it is already, unless apply says otherwise */
+    rescale(a, group, w->p->count, w->min,
+            w->p->spares); /* to what it is already, unless apply says otherwise */
     mf_asked_answer(a);
 }
 
@@ -103,7 +121,10 @@ static void provision_new(struct mf_asked *a, const struct wanted *w)
                                                .fit = w->fit,
                                                .labels = w->p->labels,
                                                .require = w->p->require,
-                                               .user_data = w->p->user_data.digest}};
+                                               .user_data = w->p->user_data.digest,
+                                               .health = w->health,
+                                               .spares = w->p->spares,
+                                               .network = w->network}};
 
     mf_journal(b, cause, &event, mf_str(a->subject));
     mf_asked_answer(a);
@@ -113,6 +134,7 @@ static void provision(struct mf_asked *a, const struct mf_msg_provision *p)
 {
     struct wanted w = want(p);
     struct mf_group *group = mf_group_active(a->b, p->group);
+    char text[200];
 
     if (!mf_image_find(a->b, p->image))
         mf_asked_refuse(
@@ -125,6 +147,11 @@ static void provision(struct mf_asked *a, const struct mf_msg_provision *p)
     else if (w.min > p->count)
         mf_asked_refuse(a, MF_E_INVALID, "min %llu is above count %llu; lower min or raise count",
                         (unsigned long long)w.min, (unsigned long long)p->count);
+    else if (p->count + p->spares > MF_SLOTS_MAX)
+        mf_asked_refuse(a, MF_E_INVALID, "count and spares are more than %d together; make two groups of it",
+                        MF_SLOTS_MAX);
+    else if (mf_health_bad(&w.health, text))
+        mf_asked_refuse(a, MF_E_INVALID, "health: %s", text);
     else if (group)
         provision_existing(a, group, &w);
     else
@@ -149,7 +176,12 @@ static void scale(struct mf_asked *a, const struct mf_msg_scale *s)
                         (unsigned long long)min, (unsigned long long)s->count);
         return;
     }
-    rescale(a, group, s->count, min);
+    if (s->count + group->spares > MF_SLOTS_MAX) {
+        mf_asked_refuse(a, MF_E_INVALID, "with its %u spares that is more than %d; make two groups of it",
+                        group->spares, MF_SLOTS_MAX);
+        return;
+    }
+    rescale(a, group, s->count, min, group->spares);
     mf_asked_answer(a);
 }
 
@@ -230,64 +262,6 @@ static void destroy(struct mf_asked *a, const struct mf_msg_destroy *d)
                         MF_STR_ARG(d->target));
 }
 
-/* ------------------------------------------------------------------ images, offerings */
-
-enum { NAMED_MAX = 1000, IMAGES_BYTES_MAX = 900 * 1024 };
-
-static bool same_image(const struct mf_rec_image *a, const struct mf_rec_image *c)
-{
-    return mf_str_eq(a->kernel, c->kernel) && mf_str_eq(a->initrd, c->initrd) &&
-           mf_str_eq(a->cmdline, c->cmdline) && mf_digest_eq(a->kernel_sha256, c->kernel_sha256) &&
-           mf_digest_eq(a->initrd_sha256, c->initrd_sha256);
-}
-
-static void image_add(struct mf_asked *a, const struct mf_msg_image_add *m)
-{
-    struct mf_image *image = mf_image_find(a->b, m->image.name);
-    struct mf_event event = {.kind = MF_EV_IMAGE_ADDED, .image_added = {.image = m->image}};
-
-    if (image && !same_image(&image->rec, &m->image)) {
-        mf_asked_refuse(a, MF_E_EXISTS, "image %.*s exists with other content; give the new one another name",
-                        MF_STR_ARG(m->image.name));
-        return;
-    }
-    if (!image && (a->b->images.n >= NAMED_MAX || a->b->images_bytes > IMAGES_BYTES_MAX)) {
-        mf_asked_refuse(a, MF_E_UNSUPPORTED, "there are %zu images already, and no more are supported",
-                        a->b->images.n);
-        return;
-    }
-    uint64_t cause = mf_asked_accept(a, mf_nobody, mf_nobody, 0, 0);
-    if (!image)
-        mf_journal(a->b, cause, &event, mf_str(a->subject));
-    mf_asked_answer(a);
-}
-
-static void offering_add(struct mf_asked *a, const struct mf_msg_offering_add *m)
-{
-    struct mf_offering *have = mf_offering_find(a->b, m->offering.name);
-    struct mf_event event = {.kind = MF_EV_OFFERING_ADDED, .offering_added = {.offering = m->offering}};
-    struct mf_rec_offering *o = &event.offering_added.offering;
-
-    if (!o->class.len)
-        o->class = mf_str("standard");
-    if (have && (have->rec.vcpus != o->vcpus || have->rec.memory_mib != o->memory_mib ||
-                 have->rec.disk_mib != o->disk_mib || !mf_str_eq(have->rec.class, o->class))) {
-        mf_asked_refuse(a, MF_E_EXISTS,
-                        "offering %.*s exists with other content; give the new one another name",
-                        MF_STR_ARG(o->name));
-        return;
-    }
-    if (!have && a->b->offerings.n >= NAMED_MAX) {
-        mf_asked_refuse(a, MF_E_UNSUPPORTED, "there are %d offerings already, and no more are supported",
-                        NAMED_MAX);
-        return;
-    }
-    uint64_t cause = mf_asked_accept(a, mf_nobody, mf_nobody, 0, 0);
-    if (!have)
-        mf_journal(a->b, cause, &event, mf_str(a->subject));
-    mf_asked_answer(a);
-}
-
 /* ------------------------------------------------------------------ the way in */
 
 static struct mf_str request_id_of(const struct mf_message *m)
@@ -316,6 +290,12 @@ static void name_subject(struct mf_asked *a)
     case MF_MSG_IMAGE_ADD:
         mf_subject_named("image", m->image_add.image.name, a->subject);
         return;
+    case MF_MSG_IMAGE_REMOVE:
+        mf_subject_named("image", m->image_remove.image, a->subject);
+        return;
+    case MF_MSG_IMAGE_WARM:
+        mf_subject_named("image", m->image_warm.image, a->subject);
+        return;
     case MF_MSG_OFFERING_ADD:
         mf_subject_named("offering", m->offering_add.offering.name, a->subject);
         return;
@@ -340,10 +320,16 @@ static void carry_out(struct mf_asked *a)
         destroy(a, &m->destroy);
         return;
     case MF_MSG_IMAGE_ADD:
-        image_add(a, &m->image_add);
+        mf_image_add(a, &m->image_add);
+        return;
+    case MF_MSG_IMAGE_REMOVE:
+        mf_image_remove(a, &m->image_remove);
+        return;
+    case MF_MSG_IMAGE_WARM:
+        mf_image_warm(a, &m->image_warm);
         return;
     case MF_MSG_OFFERING_ADD:
-        offering_add(a, &m->offering_add);
+        mf_offering_add(a, &m->offering_add);
         return;
     default:
         mf_operator_request(a);

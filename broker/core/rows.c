@@ -1,6 +1,16 @@
 /* rows.c - one function for each kind of row that more than one place makes. The row's subject and its
  * obvious fields are filled in here; a caller adds why. */
 #include "journal.h"
+#include "wellbeing.h"
+
+/* Of the generation that is about to have this slot. */
+static struct mf_str subject_to_be(const struct mf_slot *slot, char text[MF_SUBJECT_MAX])
+{
+    const struct mf_group *group = slot->group;
+
+    return mf_str_format(text, MF_SUBJECT_MAX, "%.*s/%.*s/%u#%llu", MF_STR_ARG(group->tenant),
+                         MF_STR_ARG(group->name), slot->index, (unsigned long long)slot->generation + 1);
+}
 
 uint64_t mf_row_created(struct mf_broker *b, struct mf_slot *slot)
 {
@@ -10,13 +20,26 @@ uint64_t mf_row_created(struct mf_broker *b, struct mf_slot *slot)
                                                   .group_id = group->id,
                                                   .slot = slot->index,
                                                   .generation = slot->generation + 1,
-                                                  .replaces = slot->replaces}};
+                                                  .replaces = slot->replaces,
+                                                  .born = slot->born}};
     char text[MF_SUBJECT_MAX];
-    struct mf_str subject =
-        mf_str_format(text, sizeof(text), "%.*s/%.*s/%u#%llu", MF_STR_ARG(group->tenant),
-                      MF_STR_ARG(group->name), slot->index, (unsigned long long)slot->generation + 1);
 
-    return mf_journal(b, slot->cause, &event, subject);
+    return mf_journal(b, slot->cause, &event, subject_to_be(slot, text));
+}
+
+/* From then on it has another subject: of the slot that it has now. */
+uint64_t mf_row_promoted(struct mf_broker *b, struct mf_instance *inst, struct mf_slot *slot)
+{
+    struct mf_event event = {.kind = MF_EV_SLOT_PROMOTED,
+                             .slot_promoted = {.id = inst->id,
+                                               .group_id = slot->group->id,
+                                               .slot = slot->index,
+                                               .generation = slot->generation + 1,
+                                               .from_slot = inst->slot->index,
+                                               .replaces = slot->replaces}};
+    char text[MF_SUBJECT_MAX];
+
+    return mf_journal(b, slot->cause, &event, subject_to_be(slot, text));
 }
 
 static uint64_t about(struct mf_broker *b, const struct mf_instance *inst, uint64_t cause,
@@ -52,6 +75,29 @@ uint64_t mf_row_running(struct mf_broker *b, struct mf_instance *inst, uint64_t 
                                                          .took_ms = took_ms}});
 }
 
+uint64_t mf_row_ready(struct mf_broker *b, struct mf_instance *inst)
+{
+    return about(
+        b, inst, 0,
+        &(struct mf_event){
+            .kind = MF_EV_INSTANCE_READY,
+            .instance_ready = {.id = inst->id, .node = inst->node->name, .epoch = inst->node->epoch}});
+}
+
+uint64_t mf_row_unwell(struct mf_broker *b, struct mf_instance *inst, const struct mf_ailing *ailing,
+                       uint64_t retry_ms)
+{
+    return about(b, inst, 0,
+                 &(struct mf_event){.kind = MF_EV_INSTANCE_UNWELL,
+                                    .instance_unwell = {.id = inst->id,
+                                                        .node = inst->node->name,
+                                                        .epoch = inst->node->epoch,
+                                                        .how = ailing->how,
+                                                        .text = ailing->text,
+                                                        .console = ailing->console,
+                                                        .retry_ms = retry_ms}});
+}
+
 uint64_t mf_row_failed(struct mf_broker *b, struct mf_instance *inst, struct mf_str code, struct mf_str text,
                        uint64_t retry_ms)
 {
@@ -63,16 +109,17 @@ uint64_t mf_row_failed(struct mf_broker *b, struct mf_instance *inst, struct mf_
                 .id = inst->id, .node = inst->node->name, .code = code, .text = text, .retry_ms = retry_ms}});
 }
 
-uint64_t mf_row_died(struct mf_broker *b, struct mf_instance *inst, uint64_t cause, enum mf_death how,
-                     struct mf_str text, uint64_t retry_ms)
+uint64_t mf_row_died(struct mf_broker *b, struct mf_instance *inst, uint64_t cause,
+                     const struct mf_death_told *told, uint64_t retry_ms)
 {
     return about(b, inst, cause,
                  &(struct mf_event){.kind = MF_EV_INSTANCE_DIED,
                                     .instance_died = {.id = inst->id,
                                                       .node = inst->node->name,
                                                       .epoch = inst->node->epoch,
-                                                      .how = how,
-                                                      .text = text,
+                                                      .how = told->how,
+                                                      .text = told->text,
+                                                      .console = told->console,
                                                       .retry_ms = retry_ms}});
 }
 
@@ -113,11 +160,13 @@ uint64_t mf_row_destroying(struct mf_broker *b, struct mf_instance *inst, uint64
                                                             .reason = mf_str(reason)}});
 }
 
-uint64_t mf_row_gone(struct mf_broker *b, struct mf_instance *inst, uint64_t cause, const char *proof)
+uint64_t mf_row_gone(struct mf_broker *b, struct mf_instance *inst, uint64_t cause, const char *proof,
+                     struct mf_str console)
 {
-    return about(b, inst, cause,
-                 &(struct mf_event){.kind = MF_EV_INSTANCE_GONE,
-                                    .instance_gone = {.id = inst->id, .proof = mf_str(proof)}});
+    return about(
+        b, inst, cause,
+        &(struct mf_event){.kind = MF_EV_INSTANCE_GONE,
+                           .instance_gone = {.id = inst->id, .proof = mf_str(proof), .console = console}});
 }
 
 uint64_t mf_row_expired(struct mf_broker *b, struct mf_order *order, uint64_t retry_ms)

@@ -42,7 +42,7 @@ static void put_image(struct sink *sink, const struct mf_image *image)
 {
     PUT(sink, snap_image, .image = image->rec,
         .halted = image->halted ? mf_str(image->halted) : (struct mf_str){NULL, 0}, .halts = image->halts,
-        .halted_until_ms = (uint64_t)image->halted_until);
+        .halted_until_ms = (uint64_t)image->halted_until, .warm = image->warm);
 }
 
 static void put_instance(struct sink *sink, const struct mf_instance *inst)
@@ -56,7 +56,8 @@ static void put_instance(struct sink *sink, const struct mf_instance *inst)
         .node = inst->node ? inst->node->name : (struct mf_str){NULL, 0}, .epoch = inst->epoch,
         .order_id = inst->order_id, .cause = inst->cause, .last_seq = inst->last_seq,
         .created_ms = (uint64_t)inst->created_ms, .running_ms = (uint64_t)inst->running_ms,
-        .grace_ms = inst->grace_ms, .replaces = inst->replaces, .reason = reason);
+        .grace_ms = inst->grace_ms, .replaces = inst->replaces, .reason = reason,
+        .ready_ms = (uint64_t)inst->ready_ms, .born = inst->born);
 }
 
 static void put_slot(struct sink *sink, const struct mf_slot *slot)
@@ -65,7 +66,7 @@ static void put_slot(struct sink *sink, const struct mf_slot *slot)
 
     PUT(sink, snap_slot, .group_id = slot->group->id, .slot = slot->index, .generation = slot->generation,
         .failures = slot->failures, .not_before_ms = (uint64_t)slot->not_before_ms, .cause = slot->cause,
-        .replaces = slot->replaces);
+        .replaces = slot->replaces, .born = slot->born);
     while (inst && inst->older)
         inst = inst->older;
     for (; inst; inst = inst->newer)
@@ -78,7 +79,8 @@ static void put_group(struct sink *sink, const struct mf_group *group)
         .state = group->state, .desired = group->desired, .min = group->min, .image = group->image->rec.name,
         .offering = group->offering->rec.name, .policy = group->policy, .spread = group->spread,
         .fit = group->fit, .labels = group->labels, .require = group->require, .user_data = group->user_data,
-        .created_ms = (uint64_t)group->created_ms, .ending_seq = group->ending_seq);
+        .created_ms = (uint64_t)group->created_ms, .ending_seq = group->ending_seq, .health = group->health,
+        .spares = group->spares, .network = group->network);
     for (uint32_t i = 0; i < group->n_slots; i++)
         put_slot(sink, group->slots[i]);
 }
@@ -138,8 +140,10 @@ static int load_image(struct mf_broker *b, const struct mf_rec_snap_image *r, ch
 
     if (mf_image_find(b, r->image.name))
         return mf_fold_bad(text, "snap_image: %.*s comes twice", MF_STR_ARG(r->image.name));
-    mf_fold_add_image(b, &r->image);
-    image = mf_image_find(b, r->image.name);
+    image = mf_fold_add_image(b, &r->image);
+    if (!image)
+        return mf_fold_bad(text, "snap_image: more than %d images", MF_IMAGES_MAX);
+    image->warm = r->warm;
     if (r->halted.len)
         mf_fold_set_halted(b, image, (char *)mf_own_str(r->halted).ptr);
     image->halts = (uint32_t)r->halts;
@@ -208,22 +212,26 @@ static int load_group(struct mf_broker *b, const struct mf_rec_snap_group *r, ch
     if (!image || !offering || mf_group_find(b, r->group_id))
         return mf_fold_bad(text, "snap_group: %.*s has no image or offering, or comes twice",
                            MF_STR_ARG(r->group));
-    mf_fold_add_group(b, &(struct mf_group){.id = r->group_id,
-                                            .tenant = mf_own_str(r->tenant),
-                                            .name = mf_own_str(r->group),
-                                            .state = r->state,
-                                            .desired = (uint32_t)r->desired,
-                                            .min = (uint32_t)r->min,
-                                            .image = image,
-                                            .offering = offering,
-                                            .policy = r->policy,
-                                            .spread = r->spread,
-                                            .fit = r->fit,
-                                            .labels = mf_own_labels(r->labels),
-                                            .require = mf_own_labels(r->require),
-                                            .user_data = r->user_data,
-                                            .created_ms = (mf_ms)r->created_ms,
-                                            .ending_seq = r->ending_seq});
+    mf_fold_add_group(
+        b, &(struct mf_group){.id = r->group_id,
+                              .tenant = mf_own_str(r->tenant),
+                              .name = mf_own_str(r->group),
+                              .state = r->state,
+                              .desired = (uint32_t)r->desired,
+                              .min = (uint32_t)r->min,
+                              .image = image,
+                              .offering = offering,
+                              .policy = r->policy,
+                              .spread = r->spread,
+                              .fit = r->fit,
+                              .labels = mf_own_labels(r->labels),
+                              .require = mf_own_labels(r->require),
+                              .user_data = r->user_data,
+                              .health = mf_own_health(r->health),
+                              .spares = (uint32_t)r->spares,
+                              .network = mf_own_str(r->network.len ? r->network : mf_str("default")),
+                              .created_ms = (mf_ms)r->created_ms,
+                              .ending_seq = r->ending_seq});
     return 0;
 }
 
@@ -240,6 +248,7 @@ static int load_slot(struct mf_broker *b, const struct mf_rec_snap_slot *r, char
     slot->not_before_ms = (mf_ms)r->not_before_ms;
     slot->cause = r->cause;
     slot->replaces = r->replaces;
+    slot->born = (uint8_t)r->born;
     return 0;
 }
 
@@ -259,6 +268,8 @@ static void fill_instance(struct mf_instance *inst, const struct mf_rec_snap_ins
     inst->running_ms = (mf_ms)r->running_ms;
     inst->grace_ms = (uint32_t)r->grace_ms;
     inst->replaces = r->replaces;
+    inst->born = (uint8_t)r->born;
+    inst->ready_ms = (mf_ms)r->ready_ms;
     if (inst->state == MF_INSTANCE_STATE_PENDING)
         inst->told = r->reason.len > 0;
     else if (r->reason.len)
@@ -283,7 +294,9 @@ static int load_instance(struct mf_broker *b, const struct mf_rec_snap_instance 
                            (unsigned long long)r->generation);
     inst = mf_fold_add_instance(b, slot, r->id, r->generation);
     mf_fold_set_state(b, inst, r->state);
+    mf_fold_tally(inst, -1);
     fill_instance(inst, r);
+    mf_fold_tally(inst, 1);
     if (inst->current)
         slot->current = inst;
     if (node) {

@@ -50,6 +50,45 @@ void mf_free_labels(struct mf_labels *labels)
     *labels = (struct mf_labels){NULL, 0};
 }
 
+struct mf_rec_guest_health mf_own_health(struct mf_rec_guest_health health)
+{
+    struct mf_rec_check *checks = health.checks.n ? mf_calloc(health.checks.n * sizeof(*checks)) : NULL;
+
+    for (uint32_t i = 0; i < health.checks.n; i++) {
+        checks[i] = health.checks.items[i];
+        checks[i].path = mf_own_str(checks[i].path);
+    }
+    health.checks.items = checks;
+    health.ready =
+        health.ready ? health.ready : MF_READINESS_NONE; /* as rows of before it was asked have it */
+    return health;
+}
+
+void mf_free_health(struct mf_rec_guest_health *health)
+{
+    for (uint32_t i = 0; i < health->checks.n; i++)
+        mf_free_str(&health->checks.items[i].path);
+    free(health->checks.items);
+    *health = (struct mf_rec_guest_health){0};
+}
+
+static bool check_eq(const struct mf_rec_check *a, const struct mf_rec_check *c)
+{
+    return a->kind == c->kind && a->port == c->port && mf_str_eq(a->path, c->path) &&
+           a->every_ms == c->every_ms && a->timeout_ms == c->timeout_ms && a->fall == c->fall;
+}
+
+bool mf_health_eq(struct mf_rec_guest_health a, struct mf_rec_guest_health c)
+{
+    if (a.ready != c.ready || a.boot_ms != c.boot_ms || a.ping_ms != c.ping_ms ||
+        a.ping_fall != c.ping_fall || a.watchdog != c.watchdog || a.checks.n != c.checks.n)
+        return false;
+    for (uint32_t i = 0; i < a.checks.n; i++)
+        if (!check_eq(&a.checks.items[i], &c.checks.items[i]))
+            return false;
+    return true;
+}
+
 static bool labels_have(struct mf_labels labels, const struct mf_label *want)
 {
     for (uint32_t i = 0; i < labels.n; i++)

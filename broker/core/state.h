@@ -19,6 +19,7 @@ enum {
 /* Of one node: the hello that tells of them all must fit a message, however long their names, and its keeper
  * holds no more pidfds. */
 enum { MF_NODE_INSTANCES_MAX = 4096 };
+enum { MF_IMAGES_MAX = 1000, MF_OFFERINGS_MAX = 1000, MF_HELD_MAX = 4096 };
 enum {
     MF_RANKS_MAX = 64
 }; /* groups whose ranks are kept; the least lately placed is counted anew when its turn comes */
@@ -40,7 +41,8 @@ enum mf_alarm_kind {
     MF_ALARM_GRACE,
     MF_ALARM_DOUBT,
     MF_ALARM_BREAKER,
-    MF_ALARM_CALM
+    MF_ALARM_CALM,
+    MF_ALARM_BOOT
 };
 struct mf_alarm {
     struct mf_timer timer; /* first */
@@ -58,11 +60,21 @@ struct mf_image {
     char *halted;            /* why its births are held; NULL: they are not */
     uint32_t halts;          /* in a row */
     mf_ms halted_until;      /* wall clock: its next try */
+    bool warm;               /* every node that joins fetches it */
     /* not durable */
+    bool local;            /* it has no file that must be fetched */
+    uint32_t index;        /* among those there are; its bit at each node (held.h) */
+    struct mf_vec holders; /* nodes that have all of its files; in no order */
     struct mf_alarm retry;
     struct mf_uuid canary; /* the one that tries on */
     bool canary_due;
     struct mf_failures *failures;
+};
+struct mf_held { /* a file in a node's cache, or on its way there; not durable (held.c) */
+    struct mf_digest sha256;
+    enum mf_image_progress state;
+    uint64_t bytes, size;
+    char *reason; /* of a failure */
 };
 struct mf_offering {
     struct mf_rec_offering rec;
@@ -73,6 +85,7 @@ struct mf_slot {
     uint32_t index;
     uint32_t failures;   /* births failed, or quick deaths, in a row */
     uint64_t generation; /* highest ever given */
+    uint8_t born;        /* enum mf_birth_reason: why its next birth comes */
     struct mf_instance *current, *newest;
     uint64_t cause;          /* what its next birth answers to */
     struct mf_uuid replaces; /* what its next birth replaces */
@@ -85,11 +98,37 @@ struct mf_slot {
     bool in_vacant;
 };
 
+enum { MF_WATCH_ADDRESS = 46 };
+struct mf_word {      /* what a monitor says of a guest that fails its checks */
+    uint32_t monitor; /* its id */
+    bool held;        /* it rather cannot see */
+};
+struct mf_watch { /* a guest with an address, which monitors may look at; not durable (watches.c) */
+    struct mf_instance *inst; /* NULL: it is gone */
+    struct mf_uuid id;
+    struct mf_watch *prev, *next, *next_changed;
+    uint64_t epoch; /* of its node, in which the address was told */
+    struct mf_word *words;
+    uint32_t n_words;
+    char address[MF_WATCH_ADDRESS];
+    bool told;  /* monitors look at it */
+    bool moved; /* the address is another than they know */
+    bool in_changed;
+};
+struct mf_watches {
+    struct mf_watch *first, *changed;
+    size_t n_told, n_failing, n_held; /* n_held: words; n_failing: guests that any word is about */
+    uint64_t held_seq;                /* the row that told of held words; 0: none are */
+    mf_ms paid;                       /* what ended for failed checks is paid until then */
+};
+
 struct mf_group {
     struct mf_uuid id;
-    struct mf_str tenant, name;
+    struct mf_str tenant, name, network;
     enum mf_group_state state;
     uint32_t desired, min;
+    uint32_t spares; /* slots from desired on, whose instances wait to take another's place */
+    struct mf_rec_guest_health health;
     const struct mf_image *image;
     const struct mf_offering *offering;
     enum mf_policy policy;
@@ -102,8 +141,9 @@ struct mf_group {
     struct mf_slot **slots; /* never shrinks: a slot's memory of generations is the group's */
     uint32_t n_slots;
     /* counted by the fold */
-    uint32_t living, running, retiring, pending, tombstones;
-    uint64_t last_gone; /* row of its last instance's end */
+    uint32_t living, running, retiring, pending, tombstones; /* running: below desired */
+    uint32_t ready, spares_running; /* of running, those that are well; beyond desired, those that are */
+    uint64_t last_gone;             /* row of its last instance's end */
     struct mf_instance *pending_first, *pending_last;
     struct mf_group *needy_prev, *needy_next; /* of those with pending instances */
     struct mf_group *next_doomed;
@@ -120,15 +160,19 @@ struct mf_instance {
     struct mf_instance *older, *newer; /* of its slot */
     struct mf_instance *prev, *next;   /* of its node; of its group's pending ones while it has no node */
     uint64_t generation, epoch, order_id, cause, last_seq;
-    mf_ms created_ms, running_ms;
+    mf_ms created_ms, running_ms, ready_ms;
     char *reason;
     uint32_t grace_ms;
     uint8_t state; /* enum mf_instance_state */
+    uint8_t born;  /* enum mf_birth_reason */
     bool current;
     bool told; /* instance.pending was said in this wait */
     /* not durable */
-    uint8_t listed; /* during a hello: enum mf_guest_state */
-    uint8_t tries;  /* destroys that failed in a row */
+    uint8_t listed;         /* during a hello: enum mf_guest_state */
+    uint8_t tries;          /* destroys that failed in a row */
+    bool evidence;          /* the end of its serial output is wanted when it is ended */
+    struct mf_alarm boot;   /* to be ready by then */
+    struct mf_watch *watch; /* NULL: no address was told */
     struct mf_order *order;
 };
 
@@ -283,7 +327,11 @@ struct mf_node {
     mf_ms heard_at; /* when its session last said something */
     struct mf_doubts doubts;
     struct mf_outage outage;
-    mf_ms hello_paid; /* its hellos are paced: their cost is paid until then */
+    struct mf_held *held; /* what its image cache holds, by digest */
+    uint32_t n_held, cap_held;
+    uint64_t holds[MF_IMAGES_MAX / 64 + 1]; /* a bit for each image whose files it has */
+    mf_ms images_paid;                      /* as hello_paid: rows that tell of its cache */
+    mf_ms hello_paid;                       /* its hellos are paced: their cost is paid until then */
     uint64_t
         refused_hash; /* the last refusal that was logged, so that a stubborn worker can't fill the log */
 };
@@ -381,6 +429,7 @@ struct mf_broker {
     size_t n_strangers;
     struct mf_map *claims; /* "group/slot" -> the first of the strangers that keep it from being born */
     size_t images_halted, quarantined;
+    uint64_t image_indexes[MF_IMAGES_MAX / 64 + 1]; /* those that are given */
     struct mf_node *draining;
     uint64_t room; /* version: rises whenever room may have appeared */
     /* not durable */
@@ -392,6 +441,7 @@ struct mf_broker {
     mf_ms grace_until; /* no verdict takes effect before */
     struct mf_alarm beat, grace;
     struct mf_breaker breaker;
+    struct mf_watches watches;
     struct mf_heap alarms;
     struct mf_out_row *rows, *rows_last, *rows_handed;
     struct mf_out_queue behind, at_once; /* what waits for rows, and what does not */
@@ -423,6 +473,9 @@ void mf_free_str(struct mf_str *s);
 struct mf_labels mf_own_labels(struct mf_labels labels);
 void mf_free_labels(struct mf_labels *labels);
 bool mf_labels_eq(struct mf_labels a, struct mf_labels b); /* as maps */
+struct mf_rec_guest_health mf_own_health(struct mf_rec_guest_health health);
+void mf_free_health(struct mf_rec_guest_health *health);
+bool mf_health_eq(struct mf_rec_guest_health a, struct mf_rec_guest_health c);
 int mf_str_cmp(struct mf_str a, struct mf_str b);
 void *mf_calloc(size_t size); /* zeroed; aborts when memory is exhausted */
 void mf_vec_insert(struct mf_vec *vec, size_t at, void *item);
@@ -449,6 +502,25 @@ static inline bool mf_instance_runs(const struct mf_instance *inst) /* as its no
 {
     return inst->state == MF_INSTANCE_STATE_RUNNING || inst->state == MF_INSTANCE_STATE_RETIRING;
 }
+static inline uint32_t mf_group_slots(const struct mf_group *group) /* that are kept filled */
+{
+    return group->desired + group->spares;
+}
+static inline bool mf_group_waits_ready(const struct mf_group *group) /* its guests say that they are well */
+{
+    return group->health.ready == MF_READINESS_PORT || group->health.ready == MF_READINESS_AGENT;
+}
+static inline bool
+mf_instance_well(const struct mf_instance *inst) /* it runs, and nothing more is waited for */
+{
+    return inst->state == MF_INSTANCE_STATE_RUNNING &&
+           (inst->ready_ms || !mf_group_waits_ready(inst->slot->group));
+}
+struct mf_death_told { /* what its worker, or a rule, says of an end */
+    enum mf_death how;
+    struct mf_str text;
+    struct mf_str console; /* the end of its serial output */
+};
 static inline bool mf_death_of_node(enum mf_death how) /* its node's doing: no blame on the slot */
 {
     return how == MF_DEATH_ABSENT || how == MF_DEATH_HOST_REBOOT || how == MF_DEATH_FENCED ||

@@ -118,23 +118,28 @@ struct put {
     size_t cap_records, cap_live;
 };
 
-static void put_live(struct put *put, struct mf_str data)
+static void keep_live(struct put *put, struct mf_digest digest)
 {
     struct mf_compaction *c = put->compaction;
+
+    if (c->n_live == put->cap_live) {
+        put->cap_live = put->cap_live * 2 + 16;
+        c->live = realloc(c->live, put->cap_live * sizeof(*c->live));
+        MF_CHECK(c->live);
+    }
+    c->live[c->n_live++] = digest;
+}
+
+static void put_live(struct put *put, struct mf_str data)
+{
     struct mf_rec_snap_group group;
     struct mf_decode_error error;
     struct mf_arena arena = {0};
 
     MF_CHECK(mf_decode(&mf_rec_snap_group_desc, data, &arena, &group, &error) == 0);
     mf_arena_free(&arena);
-    if (mf_digest_is_zero(group.user_data))
-        return;
-    if (c->n_live == put->cap_live) {
-        put->cap_live = put->cap_live * 2 + 16;
-        c->live = realloc(c->live, put->cap_live * sizeof(*c->live));
-        MF_CHECK(c->live);
-    }
-    c->live[c->n_live++] = group.user_data;
+    if (!mf_digest_is_zero(group.user_data))
+        keep_live(put, group.user_data);
 }
 
 static void put_record(void *arg, const char *record_id, struct mf_str data)
@@ -166,6 +171,7 @@ void mf_loop_snapshot(struct mf_loop *self)
     mf_loop_flush(self);
     put.compaction = calloc(1, sizeof(*put.compaction));
     MF_CHECK(put.compaction);
+    keep_live(&put, mf_seal_digest());
     put.compaction->seq = mf_broker_snapshot(self->broker, put_record, &put);
     if (put.compaction->seq > self->retain_rows)
         put.compaction->keep_above = put.compaction->seq - self->retain_rows;

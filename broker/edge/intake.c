@@ -4,6 +4,7 @@
 #include "loop_private.h"
 #include "check.h"
 #include "reply.h"
+#include "user_data.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -62,17 +63,12 @@ static bool decode(struct mf_loop *self, enum mf_endpoint endpoint, struct mf_me
  * them, in one commit, and only if there are such rows: a refused request leaves nothing behind. */
 static void keep_user_data(struct mf_loop *self, const struct mf_blob *blob)
 {
-    char *copy = malloc(blob->bytes.len);
-
-    MF_CHECK(copy);
-    memcpy(copy, blob->bytes.ptr, blob->bytes.len);
     if (self->n_blobs == self->cap_blobs) {
         self->cap_blobs = self->cap_blobs * 2 + 16;
         self->new_blobs = realloc(self->new_blobs, self->cap_blobs * sizeof(*self->new_blobs));
         MF_CHECK(self->new_blobs);
     }
-    self->new_blobs[self->n_blobs++] = (struct mf_store_blob){blob->digest, {copy, blob->bytes.len}};
-    mf_blobs_keep(self->blobs, blob->digest, blob->bytes);
+    self->new_blobs[self->n_blobs++] = mf_blobs_keep(self->blobs, blob->digest, blob->bytes);
 }
 
 static void feed_message(struct mf_loop *self, const struct mf_connection *from, struct mf_message *message)
@@ -91,12 +87,26 @@ static void feed_message(struct mf_loop *self, const struct mf_connection *from,
         keep_user_data(self, blob);
 }
 
+/* What is wrapped wrongly would fail at each birth: whoever sends it can still mend it. */
+static void hear_provision(struct mf_loop *self, const struct mf_connection *from, struct mf_message *message)
+{
+    char text[512];
+
+    if (mf_user_data_check(message->provision.user_data.bytes, text) < 0)
+        refuse(self, MF_ENDPOINT_CLIENT, message->provision.request_id, MF_E_USER_DATA, text);
+    else
+        feed_message(self, from, message);
+}
+
 static void hear(struct mf_loop *self, const struct mf_connection *from, struct mf_message *message)
 {
     switch (message->kind) {
     case MF_MSG_BACKUP:
         if (mf_backups_ask(self->backups, from->handle, &message->backup) == -EAGAIN)
             mf_peers_lose(self->peers, from->handle);
+        break;
+    case MF_MSG_PROVISION:
+        hear_provision(self, from, message);
         break;
     case MF_MSG_SUBSCRIBE:
         mf_streams_reset(self->streams, from->handle, message->subscribe.stream);

@@ -89,12 +89,23 @@ static int open_store(struct mf_loop *self, const struct mf_loop_options *o, cha
     return r;
 }
 
+static int open_seal(struct mf_loop *self, const struct mf_loop_options *o, char error[512])
+{
+    struct mf_seal_key key = {o->secret_key_file, o->keys_dir, o->state_dir};
+    int r = mf_seal_begin(&key, o->engine, self->store, &self->seal, error);
+
+    if (r == 0 && key.made)
+        mf_log(MF_LOG_WARNING, "a key for user-data was made: keep a copy of it apart from backups",
+               "file=%s", key.path);
+    return r;
+}
+
 static void make_parts(struct mf_loop *self, const struct mf_loop_options *o)
 {
     self->writer = mf_writer_start(o->engine, self->store);
     self->chores = mf_chores_start(o->engine, self->store);
     self->recent = mf_recent_new(self->committed);
-    self->blobs = mf_blobs_new(o->engine, self->store);
+    self->blobs = mf_blobs_new(o->engine, self->store, &self->seal);
     self->streams = mf_streams_new(o->engine, self->store, self->recent, self->peers);
     self->backups = mf_backups_new(o->engine, self->store, o->state_dir, self->chores, self->peers);
 }
@@ -118,7 +129,8 @@ int mf_loop_open(const struct mf_loop_options *o, struct mf_loop **ret_loop, cha
     self->retain_rows = o->retain_rows;
     self->snapshot_retry_ms = INT64_MAX;
     self->broker = mf_broker_new(&o->core);
-    if ((r = open_store(self, o, error)) < 0 || (r = bind_all(self, o, error)) < 0) {
+    if ((r = open_store(self, o, error)) < 0 || (r = open_seal(self, o, error)) < 0 ||
+        (r = bind_all(self, o, error)) < 0) {
         mf_loop_close(&self);
         return r;
     }

@@ -11,7 +11,8 @@
 struct mf_loop_options {
     const struct mf_store_engine *engine;
     const char *store_path, *state_dir; /* the directory holds the store, copies for backups, `endpoints` */
-    const struct mf_key *key;           /* the broker's own */
+    const char *secret_key_file, *keys_dir; /* seal.h: the former may be NULL */
+    const struct mf_key *key;               /* the broker's own */
     struct mf_keyring *ring; /* of all who may come in; used by the authenticator's thread from now on */
     const char *client_endpoint, *worker_endpoint, *tail_endpoint;
     const char *http, *http_file; /* protocol/http/http.h */

@@ -30,6 +30,7 @@ struct mf_loop {
     char endpoints[3][256], endpoints_text[800], endpoints_path[4096];
     const struct mf_store_engine *engine;
     struct mf_store *store;
+    struct mf_seal seal; /* of user-data in it */
 
     /* the parts */
     struct mf_broker *broker;

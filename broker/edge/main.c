@@ -17,7 +17,8 @@
 #include <unistd.h>
 
 struct settings {
-    char *state, *keys, *client, *worker, *tail, *pid_file, *restore, *http, *http_file, *log_format;
+    char *state, *keys, *secret_key_file, *client, *worker, *tail, *pid_file, *restore, *http, *http_file,
+        *log_format;
     int64_t retain_rows, snapshot_rows;
     int64_t pulse_ms, silence_ms, agent_grace_ms, alive_ms, create_ms, destroy_ms, resend_ms, monitor_ms;
     int64_t lease_ms, renew_ms, doubt_percent;
@@ -42,6 +43,8 @@ static const struct mf_setting table[] = {
     TEXT(state, "state", NULL, true,
          "Directory of the store (broker.db) and of `endpoints`; made if absent."),
     TEXT(keys, "keys", NULL, true, "Key directory, as `mayfly key init` makes it."),
+    TEXT(secret_key_file, "secret-key-file", NULL, false,
+         "Key that seals user-data in the store; default KEYS/user-data.secret, made if absent."),
     TEXT(client, "client", "tcp://127.0.0.1:7100", false, "Client endpoint; port * takes a free one."),
     TEXT(worker, "worker", "tcp://127.0.0.1:7101", false, "Worker endpoint."),
     TEXT(tail, "tail", "tcp://127.0.0.1:7102", false, "Event tail endpoint."),
@@ -180,6 +183,8 @@ static int run(const struct settings *s, int signals, char error[512])
     mf_str_format(store_path, sizeof(store_path), "%s/broker.db", s->state);
     options.store_path = store_path;
     options.state_dir = s->state;
+    options.secret_key_file = s->secret_key_file;
+    options.keys_dir = s->keys;
     options.key = &key;
     options.ring = ring;
     options.client_endpoint = s->client;

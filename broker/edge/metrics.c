@@ -20,79 +20,97 @@ static double store_bytes(const struct mf_loop *self)
     return file_bytes(self->store_path) + file_bytes(log);
 }
 
-static void show_lives(struct mf_buf *buf, const struct mf_broker_counts *c)
+static void show_instances(struct mf_buf *buf, const struct mf_broker_counts *c)
 {
+    const struct mf_metric_word placed[] = {
+        {"at-least", (double)c->placed_at_least}, {"at-most", (double)c->placed_at_most}, {0}};
+
     mf_metric_begin(buf, "mayfly_instances", MF_GAUGE, "Instances by state.");
     for (unsigned i = 1; i < MF_ENUM_COUNT_instance_state; i++)
         if (i != MF_INSTANCE_STATE_GONE)
             mf_metric_sample(buf, "mayfly_instances", "state", mf_instance_state_word(i),
                              (double)c->instances[i]);
-    mf_metric_begin(buf, "mayfly_placed_instances", MF_GAUGE,
-                    "Instances that have a node, by their group's policy.");
-    mf_metric_sample(buf, "mayfly_placed_instances", "policy", "at-least", (double)c->placed_at_least);
-    mf_metric_sample(buf, "mayfly_placed_instances", "policy", "at-most", (double)c->placed_at_most);
+    mf_metric_words(buf, "mayfly_placed_instances", MF_GAUGE,
+                    "Instances that have a node, by their group's policy.", "policy", placed);
+}
+
+static void show_nodes(struct mf_buf *buf, const struct mf_broker_counts *c)
+{
+    const struct mf_metric_row rows[] = {
+        {"mayfly_schedulable_nodes", "Nodes that may be given births.", (double)c->schedulable},
+        {"mayfly_connected_nodes", "Nodes whose worker has a session.", (double)c->connected},
+        {"mayfly_cordoned_nodes", "Nodes that an operator keeps births away from.", (double)c->cordoned},
+        {"mayfly_draining_nodes", "Nodes that are being emptied.", (double)c->draining},
+        {"mayfly_quarantined_nodes", "Nodes without births because births failed on them.",
+         (double)c->quarantined},
+        {0},
+    };
+
     mf_metric_begin(buf, "mayfly_nodes", MF_GAUGE, "Known nodes by state.");
     for (unsigned i = 1; i < MF_ENUM_COUNT_node_state; i++)
         mf_metric_sample(buf, "mayfly_nodes", "state", mf_node_state_word(i), (double)c->nodes[i]);
-    mf_metric_one(buf, "mayfly_schedulable_nodes", MF_GAUGE, "Nodes that may be given births.",
-                  (double)c->schedulable);
-    mf_metric_one(buf, "mayfly_connected_nodes", MF_GAUGE, "Nodes whose worker has a session.",
-                  (double)c->connected);
-    mf_metric_one(buf, "mayfly_cordoned_nodes", MF_GAUGE, "Nodes that an operator keeps births away from.",
-                  (double)c->cordoned);
-    mf_metric_one(buf, "mayfly_draining_nodes", MF_GAUGE, "Nodes that are being emptied.",
-                  (double)c->draining);
-    mf_metric_one(buf, "mayfly_quarantined_nodes", MF_GAUGE,
-                  "Nodes without births because births failed on them.", (double)c->quarantined);
+    mf_metric_rows(buf, MF_GAUGE, rows);
 }
 
-static void show_room(struct mf_buf *buf, const struct mf_broker_counts *c)
+static void show_use(struct mf_buf *buf, const char *name, const char *help, double capacity, double used)
+{
+    const struct mf_metric_word words[] = {{"capacity", capacity}, {"used", used}, {0}};
+
+    mf_metric_words(buf, name, MF_GAUGE, help, "kind", words);
+}
+
+static void show_room(struct mf_buf *buf, const struct mf_rec_resources *all,
+                      const struct mf_rec_resources *used)
 {
     static const double mib = 1 << 20;
 
-    mf_metric_begin(buf, "mayfly_vcpus", MF_GAUGE, "Virtual CPUs of the nodes that are not failed.");
-    mf_metric_sample(buf, "mayfly_vcpus", "kind", "capacity", (double)c->capacity.vcpus);
-    mf_metric_sample(buf, "mayfly_vcpus", "kind", "used", (double)c->used.vcpus);
-    mf_metric_begin(buf, "mayfly_memory_bytes", MF_GAUGE,
-                    "Memory for guests of the nodes that are not failed.");
-    mf_metric_sample(buf, "mayfly_memory_bytes", "kind", "capacity", (double)c->capacity.memory_mib * mib);
-    mf_metric_sample(buf, "mayfly_memory_bytes", "kind", "used", (double)c->used.memory_mib * mib);
-    mf_metric_begin(buf, "mayfly_disk_bytes", MF_GAUGE,
-                    "Local disk for guests of the nodes that are not failed.");
-    mf_metric_sample(buf, "mayfly_disk_bytes", "kind", "capacity", (double)c->capacity.disk_mib * mib);
-    mf_metric_sample(buf, "mayfly_disk_bytes", "kind", "used", (double)c->used.disk_mib * mib);
+    show_use(buf, "mayfly_vcpus", "Virtual CPUs of the nodes that are not failed.", (double)all->vcpus,
+             (double)used->vcpus);
+    show_use(buf, "mayfly_memory_bytes", "Memory for guests of the nodes that are not failed.",
+             (double)all->memory_mib * mib, (double)used->memory_mib * mib);
+    show_use(buf, "mayfly_disk_bytes", "Local disk for guests of the nodes that are not failed.",
+             (double)all->disk_mib * mib, (double)used->disk_mib * mib);
 }
 
 static void show_healing(struct mf_buf *buf, const struct mf_broker_counts *c)
 {
-    mf_metric_one(buf, "mayfly_pending_instances", MF_GAUGE, "Instances that wait for room.",
-                  (double)c->instances[MF_INSTANCE_STATE_PENDING]);
-    mf_metric_one(buf, "mayfly_verdicts_held", MF_GAUGE, "Nodes whose verdict the breaker holds.",
-                  (double)c->held);
-    mf_metric_one(buf, "mayfly_frozen", MF_GAUGE, "1 while the cluster is frozen.", c->frozen);
-    mf_metric_one(buf, "mayfly_known_monitors", MF_GAUGE, "Monitors that count for a majority.",
-                  (double)c->monitors);
-    mf_metric_one(buf, "mayfly_monitors_heard", MF_GAUGE, "Monitors that are heard now.",
-                  (double)c->monitors_heard);
-    mf_metric_one(buf, "mayfly_monitors_suspended", MF_GAUGE, "Monitors heard that doubt their own hearing.",
-                  (double)c->monitors_suspended);
-    mf_metric_one(buf, "mayfly_images_halted", MF_GAUGE, "Images whose births are held because they failed.",
-                  (double)c->images_halted);
-    mf_metric_one(buf, "mayfly_unknown_domains", MF_GAUGE, "Domains on nodes that nobody knows.",
-                  (double)c->unknown_domains);
+    const struct mf_metric_row rows[] = {
+        {"mayfly_pending_instances", "Instances that wait for room.",
+         (double)c->instances[MF_INSTANCE_STATE_PENDING]},
+        {"mayfly_watched_guests", "Guests that monitors look at from outside.", (double)c->watched},
+        {"mayfly_watched_guests_failing", "Of them, those of which a monitor says that a check fails.",
+         (double)c->watched_failing},
+        {"mayfly_check_words_held", "Words of monitors about guests that are not believed.",
+         (double)c->words_held},
+        {"mayfly_verdicts_held", "Nodes whose verdict the breaker holds.", (double)c->held},
+        {"mayfly_frozen", "1 while the cluster is frozen.", c->frozen},
+        {"mayfly_known_monitors", "Monitors that count for a majority.", (double)c->monitors},
+        {"mayfly_monitors_heard", "Monitors that are heard now.", (double)c->monitors_heard},
+        {"mayfly_monitors_suspended", "Monitors heard that doubt their own hearing.",
+         (double)c->monitors_suspended},
+        {"mayfly_images_halted", "Images whose births are held because they failed.",
+         (double)c->images_halted},
+        {"mayfly_unknown_domains", "Domains on nodes that nobody knows.", (double)c->unknown_domains},
+        {"mayfly_orders_in_flight", "Orders sent to nodes and not answered.", (double)c->orders_in_flight},
+        {0},
+    };
+
+    mf_metric_rows(buf, MF_GAUGE, rows);
     mf_metric_one(buf, "mayfly_drifts_total", MF_COUNTER,
                   "Differences between a node and the broker that were healed.", (double)c->drifts);
-    mf_metric_one(buf, "mayfly_orders_in_flight", MF_GAUGE, "Orders sent to nodes and not answered.",
-                  (double)c->orders_in_flight);
 }
 
 static void show_catalogue(struct mf_buf *buf, const struct mf_broker_counts *c)
 {
-    mf_metric_one(buf, "mayfly_groups", MF_GAUGE, "Groups, ending ones among them.", (double)c->groups);
-    mf_metric_one(buf, "mayfly_images", MF_GAUGE, "Images.", (double)c->images);
-    mf_metric_one(buf, "mayfly_offerings", MF_GAUGE, "Offerings.", (double)c->offerings);
-    mf_metric_one(buf, "mayfly_requests_remembered", MF_GAUGE, "Requests whose repetition is recognised.",
-                  (double)c->requests);
+    const struct mf_metric_row rows[] = {
+        {"mayfly_groups", "Groups, ending ones among them.", (double)c->groups},
+        {"mayfly_images", "Images.", (double)c->images},
+        {"mayfly_offerings", "Offerings.", (double)c->offerings},
+        {"mayfly_requests_remembered", "Requests whose repetition is recognised.", (double)c->requests},
+        {0},
+    };
+
+    mf_metric_rows(buf, MF_GAUGE, rows);
 }
 
 /* Kinds that a key of this role may send. */
@@ -123,25 +141,27 @@ static void show_messages(const struct mf_loop *self, struct mf_buf *buf)
 
 static void show_log(const struct mf_loop *self, struct mf_buf *buf, const struct mf_broker_counts *c)
 {
+    const struct mf_metric_row rows[] = {
+        {"mayfly_event_seq", "Newest row that is durable.", (double)c->committed},
+        {"mayfly_event_oldest_seq", "Oldest row that a stream may still begin at.", (double)c->oldest},
+        {"mayfly_uncommitted_events", "Rows made and not yet durable.", (double)(c->seq - c->committed)},
+        {"mayfly_term", "The present reign.", (double)c->term},
+        {"mayfly_streams", "Event streams that are open.", (double)c->streams},
+        {"mayfly_replies_waiting", "Messages that wait for their rows to be durable.",
+         (double)c->replies_waiting},
+        {"mayfly_store_bytes", "Size of the store, its write-ahead log with it.", store_bytes(self)},
+        {"mayfly_store_full", "1 while the store takes no more.", c->full},
+        {0},
+    };
+
     mf_metric_begin(buf, "mayfly_events_total", MF_COUNTER,
                     "Rows of the event log made since the start, by type.");
     for (unsigned kind = MF_MSG_COUNT + 1; kind < MF_KIND_COUNT; kind++)
         mf_metric_sample(buf, "mayfly_events_total", "type", mf_kind_desc(kind)->wire,
                          (double)self->tally.made[kind]);
-    mf_metric_one(buf, "mayfly_event_seq", MF_GAUGE, "Newest row that is durable.", (double)c->committed);
-    mf_metric_one(buf, "mayfly_event_oldest_seq", MF_GAUGE, "Oldest row that a stream may still begin at.",
-                  (double)c->oldest);
-    mf_metric_one(buf, "mayfly_uncommitted_events", MF_GAUGE, "Rows made and not yet durable.",
-                  (double)(c->seq - c->committed));
-    mf_metric_one(buf, "mayfly_term", MF_GAUGE, "The present reign.", (double)c->term);
-    mf_metric_one(buf, "mayfly_streams", MF_GAUGE, "Event streams that are open.", (double)c->streams);
-    mf_metric_one(buf, "mayfly_replies_waiting", MF_GAUGE, "Messages that wait for their rows to be durable.",
-                  (double)c->replies_waiting);
+    mf_metric_rows(buf, MF_GAUGE, rows);
     mf_metric_histogram(buf, "mayfly_commit_seconds", "How long a group of rows took to become durable.",
                         &self->tally.commits);
-    mf_metric_one(buf, "mayfly_store_bytes", MF_GAUGE, "Size of the store, its write-ahead log with it.",
-                  store_bytes(self));
-    mf_metric_one(buf, "mayfly_store_full", MF_GAUGE, "1 while the store takes no more.", c->full);
 }
 
 void mf_loop_metrics(void *arg, struct mf_buf *buf)
@@ -150,8 +170,9 @@ void mf_loop_metrics(void *arg, struct mf_buf *buf)
     struct mf_broker_counts counts;
 
     mf_broker_count(self->broker, &counts);
-    show_lives(buf, &counts);
-    show_room(buf, &counts);
+    show_instances(buf, &counts);
+    show_nodes(buf, &counts);
+    show_room(buf, &counts.capacity, &counts.used);
     show_healing(buf, &counts);
     show_catalogue(buf, &counts);
     show_messages(self, buf);

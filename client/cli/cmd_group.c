@@ -1,8 +1,10 @@
 /* What changes a group: provision, apply, scale, destroy. */
+#include "guest_options.h"
 #include "json.h"
 #include "output.h"
 #include "spec.h"
 #include "target.h"
+#include "user_data.h"
 #include "wait.h"
 #include <inttypes.h>
 #include <stdio.h>
@@ -60,10 +62,18 @@ static int words_of_provision(const struct mf_cli *cli, struct mf_msg_provision 
     return 0;
 }
 
+static bool waits_ready(const struct mf_rec_guest_health *health)
+{
+    return health->ready == MF_READINESS_PORT || health->ready == MF_READINESS_AGENT;
+}
+
 static int send_provision(struct mf_cli *cli, const struct mf_msg_provision *provision)
 {
     struct mf_message ask = {.kind = MF_MSG_PROVISION, .provision = *provision};
     struct mayfly_reply reply = {0};
+    char error[512];
+    if (mf_user_data_check(provision->user_data.bytes, error) < 0)
+        return mf_cli_fail(cli, "%s", error);
     int r = mf_cli_request(cli, &ask, &reply);
     if (r)
         return r;
@@ -71,7 +81,10 @@ static int send_provision(struct mf_cli *cli, const struct mf_msg_provision *pro
     say_accepted(cli, cli->command->name, provision->group, &accepted);
     uint64_t count = accepted.count ? accepted.count : provision->count;
     if (cli->wait)
-        r = mf_wait_complete(cli, provision->group, accepted.group_id, count);
+        r = mf_wait_complete(cli, provision->group, accepted.group_id,
+                             (struct mf_wait_for){.count = count,
+                                                  .spares = provision->spares,
+                                                  .ready = waits_ready(&provision->health)});
     mayfly_reply_free(&reply);
     return r;
 }
@@ -103,12 +116,17 @@ static int run_provision(struct mf_cli *cli)
     struct mf_msg_provision provision = {.request_id = option_str(cli, "request-id"),
                                          .group = option_str(cli, "group"),
                                          .image = option_str(cli, "image"),
-                                         .offering = option_str(cli, "offering")};
+                                         .offering = option_str(cli, "offering"),
+                                         .network = option_str(cli, "network")};
     int r = require_options(cli, needed);
     if (!r)
         r = mf_cli_number(cli, "count", 1, 10000, &provision.count);
     if (!r)
         r = mf_cli_number(cli, "min", 0, 10000, &provision.min);
+    if (!r)
+        r = mf_cli_number(cli, "spares", 0, 1000, &provision.spares);
+    if (!r)
+        r = mf_cli_health(cli, &provision.health);
     if (!r)
         r = words_of_provision(cli, &provision);
     if (!r)
@@ -145,6 +163,19 @@ static int run_apply(struct mf_cli *cli)
     return send_provision(cli, &spec.provision);
 }
 
+/* How many instances may stand above what it wants. */
+static int spares_of(struct mf_cli *cli, struct mf_str group, struct mf_uuid group_id, uint64_t *ret_spares)
+{
+    struct mayfly_reply reply = {0};
+    struct mf_message ask = {.kind = MF_MSG_LIST_GROUPS, .list_groups = {.after = group}};
+    int r = mf_cli_request(cli, &ask, &reply);
+    for (uint32_t i = 0; !r && i < reply.message.groups.rows.n; i++)
+        if (mf_uuid_eq(reply.message.groups.rows.items[i].group_id, group_id))
+            *ret_spares = reply.message.groups.rows.items[i].spares;
+    mayfly_reply_free(&reply);
+    return r;
+}
+
 static int run_scale(struct mf_cli *cli)
 {
     struct mf_message ask = {
@@ -161,8 +192,11 @@ static int run_scale(struct mf_cli *cli)
     if (r)
         return r;
     say_accepted(cli, "scale", ask.scale.group, &reply.message.accepted);
+    struct mf_wait_for what = {.count = ask.scale.count};
     if (cli->wait)
-        r = mf_wait_complete(cli, ask.scale.group, reply.message.accepted.group_id, ask.scale.count);
+        r = spares_of(cli, ask.scale.group, reply.message.accepted.group_id, &what.spares);
+    if (cli->wait && !r)
+        r = mf_wait_complete(cli, ask.scale.group, reply.message.accepted.group_id, what);
     mayfly_reply_free(&reply);
     return r;
 }
@@ -217,6 +251,9 @@ static const struct mf_cli_option provision_options[] = {
     {"spread", "WORD", "none (default) or host: at most one more than on the least loaded.", 0},
     {"policy", "WORD", "at-least (default) or at-most.", 0},
     {"fit", "WORD", "spread (default): the node with the most room; or best-fit.", 0},
+    {"spares", "N", "Keep so many more booted, to take the place of one that fails (default 0).", 0},
+    {"network", "NAME", "A network that its nodes know by this name (default default).", 0},
+    MF_CLI_HEALTH_OPTIONS,
     {"label", "K=V", "A label of the group's own; repeatable.", 'l'},
     {"require", "K=V", "A label that a node must have; repeatable.", 0},
     {"request-id", "ID", "The same id with the same request is done once (default: made here).", 0},
@@ -241,11 +278,11 @@ static const struct mf_cli_option destroy_options[] = {
 const struct mf_cli_command mf_commands_group[] = {
     {"provision", "--group NAME --count N --image NAME --offering NAME", "Ask for a group of instances.",
      "An existing group with the same specification is answered alike; with another it is refused. With "
-     "--wait, until all run.",
+     "--wait, until all run, or, where they say so, are well.",
      provision_options, 0, 0, MF_CLI_CONNECTS | MF_CLI_JSON | MF_CLI_WAITS, run_provision},
     {"apply", "-f group.yaml", "Make a group as a file says, or scale it to what the file says.",
-     "Keys: group, count, image, offering; min, policy, spread, fit, labels, require, user_data or "
-     "user_data_file.",
+     "Keys: group, count, image, offering; min, policy, spread, fit, labels, require, spares, network, "
+     "health, user_data or user_data_file.",
      apply_options, 0, 0, MF_CLI_CONNECTS | MF_CLI_JSON | MF_CLI_WAITS, run_apply},
     {"scale", "GROUP COUNT", "Change how many instances a group has; the highest slots go first.", NULL,
      scale_options, 2, 2, MF_CLI_CONNECTS | MF_CLI_JSON | MF_CLI_WAITS, run_scale},

@@ -43,28 +43,37 @@ static bool await(int fd, short what, int64_t until_ms)
     return left > 0 && poll(&item, 1, (int)left) == 1;
 }
 
-static int connect_to(struct mf_cli *cli, const struct page *page, int64_t until_ms, int *ret_fd)
+/* 0, or what is wrong as an errno. */
+static int connect_at(const struct addrinfo *at, int64_t until_ms, int *ret_fd)
 {
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *info;
-    int error = 0, r = getaddrinfo(page->host, page->port, &hints, &info);
+    int error = 0, fd = socket(at->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     socklen_t size = sizeof error;
-    if (r)
-        return mf_cli_fail(cli, "%s: %s", page->host, gai_strerror(r));
-    int fd = socket(info->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd >= 0 && connect(fd, info->ai_addr, info->ai_addrlen) < 0)
+    if (fd < 0)
+        return errno;
+    if (connect(fd, at->ai_addr, at->ai_addrlen) < 0)
         error = errno;
-    freeaddrinfo(info);
-    if (fd >= 0 && error == EINPROGRESS)
+    if (error == EINPROGRESS)
         error = await(fd, POLLOUT, until_ms) && !getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size)
                     ? error
                     : ETIMEDOUT;
-    if (fd >= 0 && !error) {
-        *ret_fd = fd;
-        return 0;
-    }
-    if (fd >= 0)
+    if (error)
         close(fd);
-    return mf_cli_fail(cli, "%s:%s: %s", page->host, page->port, strerror(error ? error : EMFILE));
+    else
+        *ret_fd = fd;
+    return error;
+}
+
+/* A name may have several addresses, and the program serve one of them: localhost is ::1 and 127.0.0.1. */
+static int connect_to(struct mf_cli *cli, const struct page *page, int64_t until_ms, int *ret_fd)
+{
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *all;
+    int error = 0, r = getaddrinfo(page->host, page->port, &hints, &all);
+    if (r)
+        return mf_cli_fail(cli, "%s: %s", page->host, gai_strerror(r));
+    for (const struct addrinfo *at = all; at && (at == all || error); at = at->ai_next)
+        error = connect_at(at, until_ms, ret_fd);
+    freeaddrinfo(all);
+    return error ? mf_cli_fail(cli, "%s:%s: %s", page->host, page->port, strerror(error)) : 0;
 }
 
 /* All that is answered, until the other end closes; how much. */

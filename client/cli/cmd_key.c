@@ -21,9 +21,8 @@ static int run_init(struct mf_cli *cli)
         return mf_cli_misuse(cli, "which directory? mayfly key init DIR (or set MAYFLY_KEYS)");
     if (mf_keys_init(dir, error))
         return mf_cli_fail(cli, "%s", error);
-    printf(
-        "%s: the broker's key and the pulse secret; next: mayfly key create --keys %s --role operator NAME\n",
-        dir, dir);
+    printf("%s: the broker's key and its secrets; next: mayfly key create --keys %s --role operator NAME\n",
+           dir, dir);
     return MF_EXIT_OK;
 }
 
@@ -60,8 +59,8 @@ static const struct mf_cli_option create_options[] = {
 };
 
 const struct mf_cli_command mf_commands_key[] = {
-    {"key init", "[DIR]", "Make a key directory: the broker's own key and the pulse secret.", NULL,
-     init_options, 0, 1, 0, run_init},
+    {"key init", "[DIR]", "Make a key directory: the broker's own key and its secrets.", NULL, init_options,
+     0, 1, 0, run_init},
     {"key create", "--role ROLE NAME", "Make a key that may come in, bound to its role and name.", NULL,
      create_options, 1, 1, 0, run_create},
     {0},

@@ -37,6 +37,15 @@ static bool is_ended(const json_t *row)
     return state_is(row, "ending") && json_integer_value(json_object_get(row, "left")) == 0;
 }
 
+/* Those that are well, of those that are wanted. */
+static json_t *spares_shown(const json_t *row)
+{
+    json_int_t spares = json_integer_value(json_object_get(row, "spares"));
+    return spares ? json_sprintf("%" JSON_INTEGER_FORMAT "/%" JSON_INTEGER_FORMAT,
+                                 json_integer_value(json_object_get(row, "spares_running")), spares)
+                  : json_string("-");
+}
+
 static int run_groups(struct mf_cli *cli)
 {
     static const struct mf_column columns[] = {
@@ -45,6 +54,8 @@ static int run_groups(struct mf_cli *cli)
         {"DESIRED", "desired", MF_COLUMN_NUMBER},
         {"MIN", "min", MF_COLUMN_NUMBER},
         {"RUNNING", "running", MF_COLUMN_NUMBER},
+        {"READY", "ready", MF_COLUMN_NUMBER},
+        {"SPARES", "spares_shown", MF_COLUMN_TEXT},
         {"PENDING", "pending", MF_COLUMN_NUMBER},
         {"IMAGE", "image", MF_COLUMN_TEXT},
         {"OFFERING", "offering", MF_COLUMN_TEXT},
@@ -55,7 +66,8 @@ static int run_groups(struct mf_cli *cli)
         {0},
     };
     char after[201] = "";
-    json_t *array = json_array();
+    size_t i;
+    json_t *row, *array = json_array();
     do {
         struct mayfly_reply reply = {0};
         struct mf_message ask = {.kind = MF_MSG_LIST_GROUPS, .list_groups = {.after = mf_str(after)}};
@@ -70,6 +82,8 @@ static int run_groups(struct mf_cli *cli)
         mayfly_reply_free(&reply);
     } while (*after);
     drop_rows(cli, array, is_ended);
+    json_array_foreach(array, i, row) if (!cli->json)
+        json_object_set_new(row, "spares_shown", spares_shown(row));
     return mf_output_rows(cli, array, columns, "no groups");
 }
 
@@ -78,14 +92,28 @@ static void take_instances(void *arg, const struct mf_msg_instances *page)
     mf_json_rows(arg, &mf_rec_instance_row_desc, page->rows.items, page->rows.n);
 }
 
+/* In a table what is said of what runs stands beside the state. */
+static json_t *instance_state(const json_t *row)
+{
+    bool ready = json_integer_value(json_object_get(row, "ready_ms")) > 0;
+    return json_sprintf("%s%s%s", json_string_value(json_object_get(row, "state")), ready ? ",ready" : "",
+                        json_is_true(json_object_get(row, "spare")) ? ",spare" : "");
+}
+
 static int run_instances(struct mf_cli *cli)
 {
     static const struct mf_column columns[] = {
-        {"INSTANCE", "name", MF_COLUMN_TEXT},     {"STATE", "state", MF_COLUMN_TEXT},
-        {"NODE", "node", MF_COLUMN_TEXT},         {"IMAGE", "image", MF_COLUMN_TEXT},
-        {"OFFERING", "offering", MF_COLUMN_TEXT}, {"AGE", "created_ms", MF_COLUMN_AGE},
-        {"CAUSE", "cause", MF_COLUMN_NUMBER},     {"ID", "id", MF_COLUMN_TEXT},
-        {"REASON", "reason", MF_COLUMN_TEXT},     {0},
+        {"INSTANCE", "name", MF_COLUMN_TEXT},
+        {"STATE", "shown", MF_COLUMN_TEXT},
+        {"NODE", "node", MF_COLUMN_TEXT},
+        {"ADDRESS", "address", MF_COLUMN_TEXT},
+        {"IMAGE", "image", MF_COLUMN_TEXT},
+        {"OFFERING", "offering", MF_COLUMN_TEXT},
+        {"AGE", "created_ms", MF_COLUMN_AGE},
+        {"CAUSE", "cause", MF_COLUMN_NUMBER},
+        {"ID", "id", MF_COLUMN_TEXT},
+        {"REASON", "reason", MF_COLUMN_TEXT},
+        {0},
     };
     const char *group = mf_cli_get(cli, "group");
     uint64_t seq;
@@ -104,6 +132,8 @@ static int run_instances(struct mf_cli *cli)
                                          json_string_value(json_object_get(row, "group")),
                                          json_integer_value(json_object_get(row, "slot")),
                                          json_integer_value(json_object_get(row, "generation"))));
+        if (!cli->json)
+            json_object_set_new(row, "shown", instance_state(row));
     }
     return mf_output_rows(cli, array, columns, "no instances");
 }

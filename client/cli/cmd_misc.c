@@ -1,8 +1,6 @@
-/* logs, status, backup. */
+/* status, backup. */
 #include "json.h"
 #include "output.h"
-#include "sentence.h"
-#include "target.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -10,42 +8,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-/* -- logs */
-
-/* On a terminal a guest's bytes may not move the cursor; in a pipe they go as they came. */
-static void print_log(struct mf_str text)
-{
-    bool tty = isatty(STDOUT_FILENO);
-    for (uint32_t i = 0; i < text.len; i++) {
-        unsigned char c = (unsigned char)text.ptr[i];
-        putchar(tty && (c < 0x20 || c == 0x7f) && c != '\n' && c != '\t' && c != '\r' ? '?' : c);
-    }
-    if (tty && text.len && text.ptr[text.len - 1] != '\n')
-        putchar('\n');
-}
-
-static int run_logs(struct mf_cli *cli)
-{
-    struct mf_target target;
-    struct mayfly_reply reply = {0};
-    char error[256], slot[128];
-    struct mf_message ask = {.kind = MF_MSG_LOGS, .logs = {.bytes = 65536}};
-    if (mf_target_parse(cli->args[0], &target, error))
-        return mf_cli_misuse(cli, "%s", error);
-    if (target.kind != MF_TARGET_SLOT && target.kind != MF_TARGET_UUID)
-        return mf_cli_misuse(cli, "%s: name one instance, as web/3 or its UUID", cli->args[0]);
-    ask.logs.target = target.kind == MF_TARGET_UUID
-                          ? mf_str(cli->args[0])
-                          : mf_str_format(slot, sizeof slot, "%s/%" PRIu64, target.name, target.slot);
-    int r = mf_cli_number(cli, "bytes", 1, 262144, &ask.logs.bytes);
-    if (!r)
-        r = mf_cli_request(cli, &ask, &reply);
-    if (!r)
-        print_log(reply.message.logs_reply.text);
-    mayfly_reply_free(&reply);
-    return r;
-}
 
 /* -- status */
 
@@ -190,14 +152,10 @@ static int run_backup(struct mf_cli *cli)
     return r;
 }
 
-static const struct mf_cli_option logs_options[] = {
-    {"bytes", "N", "At most this much of its end (default 65536).", 'n'}, {0}};
 static const struct mf_cli_option backup_options[] = {{"force", NULL, "Replace the file if it exists.", 0},
                                                       {0}};
 
 const struct mf_cli_command mf_commands_misc[] = {
-    {"logs", "GROUP/SLOT | UUID", "Show the end of a guest's serial output.", NULL, logs_options, 1, 1,
-     MF_CLI_CONNECTS, run_logs},
     {"status", "", "How the cluster is; exit 1 when no monitor is heard.", NULL, NULL, 0, 0,
      MF_CLI_CONNECTS | MF_CLI_JSON, run_status},
     {"backup", "FILE", "Copy the broker's store, consistent, while it runs.", NULL, backup_options, 1, 1,

@@ -59,6 +59,8 @@ void mf_crowd_list(struct mf_crowd *self, const struct mf_rec_instance_row *row)
     member->generation = row->generation;
     member->state = row->state;
     member->current = row->current;
+    member->ready = row->ready_ms > 0;
+    self->wait_ready |= member->ready;
     copy_text(member->reason, sizeof member->reason, row->reason);
 }
 
@@ -123,6 +125,34 @@ static void on_adopted(struct mf_crowd *self, const struct mf_ev_instance_adopte
     set_state(self, adopted->id, MF_INSTANCE_STATE_RUNNING);
 }
 
+static void on_ready(struct mf_crowd *self, struct mf_uuid id)
+{
+    struct mf_member *member = find(self, id);
+    if (member)
+        member->ready = true;
+}
+
+static void on_unwell(struct mf_crowd *self, const struct mf_ev_instance_unwell *unwell)
+{
+    struct mf_member *member = find(self, unwell->id);
+    if (!member)
+        return;
+    member->state = MF_INSTANCE_STATE_TOMBSTONE;
+    member->current = false;
+    copy_text(self->trouble, sizeof self->trouble,
+              unwell->text.len ? unwell->text : mf_str(mf_ailment_word(unwell->how)));
+}
+
+static void on_promoted(struct mf_crowd *self, const struct mf_ev_slot_promoted *promoted)
+{
+    struct mf_member *member = find(self, promoted->id);
+    if (!member)
+        return;
+    member->slot = promoted->slot;
+    member->generation = promoted->generation;
+    make_current(self, member);
+}
+
 static void apply(struct mf_crowd *self, const struct mf_event *event)
 {
     switch (event->kind) {
@@ -137,6 +167,15 @@ static void apply(struct mf_crowd *self, const struct mf_event *event)
         break;
     case MF_EV_INSTANCE_RUNNING:
         set_state(self, event->instance_running.id, MF_INSTANCE_STATE_RUNNING);
+        break;
+    case MF_EV_INSTANCE_READY:
+        on_ready(self, event->instance_ready.id);
+        break;
+    case MF_EV_INSTANCE_UNWELL:
+        on_unwell(self, &event->instance_unwell);
+        break;
+    case MF_EV_SLOT_PROMOTED:
+        on_promoted(self, &event->slot_promoted);
         break;
     case MF_EV_INSTANCE_ADOPTED:
         on_adopted(self, &event->instance_adopted);
@@ -191,10 +230,12 @@ struct mf_crowd_count mf_crowd_count(const struct mf_crowd *self, uint64_t desir
     struct mf_crowd_count count = {0};
     for (size_t i = 0; i < self->n; i++) {
         const struct mf_member *member = &self->members[i];
+        if (member->current && member->slot >= desired && member->slot < desired + self->spares)
+            continue;
         if (!member->current || member->slot >= desired)
             count.ending++;
         else if (member->state == MF_INSTANCE_STATE_RUNNING)
-            count.running++;
+            count.running++, count.ready += member->ready;
         else if (member->state == MF_INSTANCE_STATE_PLACED)
             count.placed++;
         else if (member->state == MF_INSTANCE_STATE_PENDING)
@@ -207,8 +248,9 @@ struct mf_crowd_count mf_crowd_count(const struct mf_crowd *self, uint64_t desir
 
 bool mf_crowd_complete(const struct mf_crowd *self, uint64_t desired)
 {
+    struct mf_crowd_count count = mf_crowd_count(self, desired);
     for (size_t i = 0; i < self->n; i++)
-        if (self->members[i].slot >= desired)
+        if (self->members[i].slot >= desired + self->spares)
             return false;
-    return mf_crowd_count(self, desired).running == desired;
+    return (self->wait_ready ? count.ready : count.running) == desired;
 }

@@ -97,8 +97,7 @@ static bool judge(const struct mf_dev *dev, const char *name, const struct look 
     *ret_role = !strcmp(look->program, "mayfly-keeper")  ? MF_DEV_KEEPER
                 : !strcmp(look->program, "mayfly-agent") ? MF_DEV_AGENT
                                                          : MF_DEV_GUEST;
-    return begins(look->program, "mayfly-") || begins(look->program, "qemu-") ||
-           !strcmp(look->program, "genisoimage");
+    return begins(look->program, "mayfly-") || begins(look->program, "qemu-");
 }
 
 static void add(struct mf_dev_processes *list, struct mf_dev_process process)

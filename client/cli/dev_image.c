@@ -140,7 +140,7 @@ static int send_add(struct mf_cli *cli, const struct mf_message *ask)
 
 int mf_dev_add_standards(struct mf_cli *cli, const struct mf_dev *dev)
 {
-    struct mf_image_file kernel, initrd;
+    struct mf_local_file kernel, initrd;
     char error[1024], cmdline[1024], kernel_path[MF_DEV_PATH], initrd_path[MF_DEV_PATH];
     struct mf_message small = {
         .kind = MF_MSG_OFFERING_ADD,

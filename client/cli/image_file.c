@@ -58,6 +58,52 @@ static bool is_initrd(const unsigned char *head, size_t n)
     return false;
 }
 
+static uint64_t big_endian(const unsigned char *bytes, int n)
+{
+    uint64_t value = 0;
+    for (int i = 0; i < n; i++)
+        value = value << 8 | bytes[i];
+    return value;
+}
+
+/* A guest's overlay stands on the image alone: what names another file is refused. */
+static const char *bad_qcow2(const unsigned char *head, size_t n)
+{
+    if (n < 104 || big_endian(head + 4, 4) < 2 || big_endian(head + 4, 4) > 3)
+        return "is cut short, or of a version of qcow2 that is not known";
+    if (big_endian(head + 8, 8))
+        return "has a backing file; make one file of it (qemu-img convert -O qcow2)";
+    if (big_endian(head + 4, 4) == 3 && head[79] & 4)
+        return "keeps its data in another file; make one file of it (qemu-img convert -O qcow2)";
+    return NULL;
+}
+
+static const char *bad_raw(const unsigned char *head, size_t n, uint64_t size)
+{
+    static const struct {
+        const char *magic;
+        size_t len;
+        const char *why;
+    } others[] = {{"KDMV", 4, "is a VMware disk; convert it (qemu-img convert -O qcow2)"},
+                  {"# Disk DescriptorFile", 21, "is a VMware disk; convert it (qemu-img convert -O qcow2)"},
+                  {"vhdxfile", 8, "is a Hyper-V disk; convert it (qemu-img convert -O qcow2)"},
+                  {"<!", 2, "is a web page; is the address of the download right?"},
+                  {"<html", 5, "is a web page; is the address of the download right?"}};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        if (starts(head, n, 0, others[i].magic, others[i].len))
+            return others[i].why;
+    if (is_initrd(head, n))
+        return "is compressed, or an archive; unpack it first";
+    return size % 512 ? "is no whole number of 512-byte sectors, so no disk; is the download whole?" : NULL;
+}
+
+static const char *bad_disk(const unsigned char *head, size_t n, uint64_t size, enum mf_disk_format *ret)
+{
+    bool qcow2 = starts(head, n, 0, "QFI\xfb", 4);
+    *ret = qcow2 ? MF_DISK_FORMAT_QCOW2 : MF_DISK_FORMAT_RAW;
+    return qcow2 ? bad_qcow2(head, n) : bad_raw(head, n, size);
+}
+
 static int digest(int fd, const char *file, unsigned char *head, size_t *ret_head,
                   struct mf_digest *ret_sha256, char error[1024])
 {
@@ -88,7 +134,7 @@ static int digest(int fd, const char *file, unsigned char *head, size_t *ret_hea
     return r;
 }
 
-static int look(const char *path, const char *file, enum mf_image_part part, struct mf_digest *ret_sha256,
+static int look(const char *path, const char *file, enum mf_local_part part, struct mf_local_file *ret_file,
                 char error[1024])
 {
     unsigned char head[HEAD];
@@ -103,7 +149,7 @@ static int look(const char *path, const char *file, enum mf_image_part part, str
     else if (!st.st_size)
         r = refuse(error, -EINVAL, "%s: is empty", file);
     else
-        r = digest(fd, file, head, &n, ret_sha256, error);
+        r = digest(fd, file, head, &n, &ret_file->sha256, error);
     close(fd);
     if (!r && part == MF_IMAGE_KERNEL && !is_kernel(head, n))
         r = refuse(error, -EINVAL, "%s: is not a kernel (no bzImage, arm64 Image or ELF header)%s", file,
@@ -113,6 +159,10 @@ static int look(const char *path, const char *file, enum mf_image_part part, str
         r = refuse(error, -EINVAL, "%s: is not an initrd (no cpio archive, plain or compressed)%s", file,
                    is_kernel(head, n) ? "; it looks like a kernel: are --kernel and --initrd swapped?"
                                       : "; is the download whole?");
+    const char *wrong =
+        !r && part == MF_IMAGE_DISK ? bad_disk(head, n, (uint64_t)st.st_size, &ret_file->format) : NULL;
+    if (wrong)
+        r = refuse(error, -EINVAL, "%s: %s", file, wrong);
     return r;
 }
 
@@ -126,8 +176,8 @@ static char *resolve(const char *root, const char *file)
     return realpath(below, NULL);
 }
 
-int mf_image_file_read(const char *root, const char *file, enum mf_image_part part,
-                       struct mf_image_file *ret_file, char error[1024])
+int mf_image_file_read(const char *root, const char *file, enum mf_local_part part,
+                       struct mf_local_file *ret_file, char error[1024])
 {
     char *top = realpath(root, NULL);
     if (!top)
@@ -143,7 +193,7 @@ int mf_image_file_read(const char *root, const char *file, enum mf_image_part pa
     else if (strlen(path + len + 1) >= sizeof ret_file->path)
         r = refuse(error, -ENAMETOOLONG, "%s: its path below the image root is longer than 255 bytes", file);
     if (!r)
-        r = look(path, file, part, &ret_file->sha256, error);
+        r = look(path, file, part, ret_file, error);
     if (!r)
         snprintf(ret_file->path, sizeof ret_file->path, "%s", path + len + 1);
     free(path);

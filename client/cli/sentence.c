@@ -101,6 +101,16 @@ static void say_control(struct line *line, const struct mf_event *event)
     case MF_EV_MONITOR_RESUMED:
         say(line, "monitor %.*s trusts its hearing again", S(event->monitor_resumed.monitor));
         break;
+    case MF_EV_CHECKS_HELD:
+        say(line,
+            "monitor %.*s sees %" PRIu64 " of %" PRIu64
+            " guests that it saw before: what it says of guests is not believed",
+            S(event->checks_held.monitor), event->checks_held.passing, event->checks_held.known);
+        break;
+    case MF_EV_CHECKS_RELEASED:
+        say(line, "what monitors say of guests is believed again");
+        say_rest(line, event->checks_released.reason);
+        break;
     case MF_EV_MONITOR_FORGOTTEN:
         say(line, "monitor %.*s is forgotten", S(event->monitor_forgotten.monitor));
         break;
@@ -191,12 +201,6 @@ static void say_cluster(struct line *line, const struct mf_event *event)
             S(event->request_refused.operation), S(event->request_refused.code));
         say_rest(line, event->request_refused.text);
         break;
-    case MF_EV_IMAGE_ADDED:
-        say(line, "image %.*s was added", S(event->image_added.image.name));
-        break;
-    case MF_EV_OFFERING_ADDED:
-        say(line, "offering %.*s was added", S(event->offering_added.offering.name));
-        break;
     case MF_EV_MONITOR_HEARD:
         say(line, "monitor %.*s is heard", S(event->monitor_heard.monitor));
         break;
@@ -209,15 +213,74 @@ static void say_cluster(struct line *line, const struct mf_event *event)
     }
 }
 
+static void say_warming(struct line *line, const struct mf_ev_image_warming *e)
+{
+    if (e->stop) {
+        say(line, "nodes that join need not fetch image %.*s any more", S(e->image));
+        return;
+    }
+    say(line, "image %.*s is to be fetched by ", S(e->image));
+    if (!e->nodes.n)
+        say(line, "every node, and by each that joins");
+    for (uint32_t i = 0; i < e->nodes.n; i++)
+        say(line, "%s%.*s", i ? ", " : "", S(e->nodes.items[i].node));
+}
+
+static void say_cache(struct line *line, const struct mf_ev_node_image *e)
+{
+    static const char *const words[] = {"", "begins to fetch", "has", "could not fetch", "made room of"};
+    char hex[MF_DIGEST_TEXT];
+    say(line, "node %.*s %s ", S(e->node), words[e->state]);
+    if (e->image.len)
+        say(line, "a file of image %.*s (sha256 %.12s)", S(e->image), mf_digest_text(e->sha256, hex));
+    else
+        say(line, "the file sha256 %.12s", mf_digest_text(e->sha256, hex));
+    if (e->bytes && e->state != MF_IMAGE_PROGRESS_FAILED)
+        say(line, ", %" PRIu64 " bytes", e->bytes);
+    if (e->took_ms)
+        say(line, ", in %" PRIu64 " ms", e->took_ms);
+    say_rest(line, e->text);
+}
+
+/* What can be provisioned, and where it lies ready. */
+static void say_wares(struct line *line, const struct mf_event *event)
+{
+    switch (event->kind) {
+    case MF_EV_IMAGE_ADDED:
+        say(line, "image %.*s was added", S(event->image_added.image.name));
+        break;
+    case MF_EV_IMAGE_REMOVED:
+        say(line, "image %.*s is forgotten", S(event->image_removed.image));
+        break;
+    case MF_EV_IMAGE_WARMING:
+        say_warming(line, &event->image_warming);
+        break;
+    case MF_EV_NODE_IMAGE:
+        say_cache(line, &event->node_image);
+        break;
+    case MF_EV_OFFERING_ADDED:
+        say(line, "offering %.*s was added", S(event->offering_added.offering.name));
+        break;
+    default:
+        break;
+    }
+}
+
 static void say_group(struct line *line, const struct mf_event *event)
 {
     switch (event->kind) {
     case MF_EV_GROUP_CREATED:
         say(line, "group %.*s is wanted, %" PRIu64 " of %.*s on %.*s", S(event->group_created.group),
             event->group_created.desired, S(event->group_created.image), S(event->group_created.offering));
+        if (event->group_created.spares)
+            say(line, ", and %" PRIu64 " spare%s", event->group_created.spares,
+                event->group_created.spares == 1 ? "" : "s");
         break;
     case MF_EV_GROUP_SCALED:
         say(line, "the group wants %" PRIu64, event->group_scaled.desired);
+        if (event->group_scaled.spares_too)
+            say(line, ", and %" PRIu64 " spare%s", event->group_scaled.spares,
+                event->group_scaled.spares == 1 ? "" : "s");
         break;
     case MF_EV_GROUP_ENDING:
         say(line, "the group is being ended");
@@ -266,6 +329,13 @@ static void say_node(struct line *line, const struct mf_event *event)
     }
 }
 
+/* The console itself may be anything; it is shown by who asks for it. */
+static void say_console(struct line *line, struct mf_str console)
+{
+    if (console.len)
+        say(line, "; the end of its output was kept (mayfly logs)");
+}
+
 static void say_end(struct line *line, const struct mf_event *event)
 {
     switch (event->kind) {
@@ -294,6 +364,7 @@ static void say_end(struct line *line, const struct mf_event *event)
     case MF_EV_INSTANCE_GONE:
         say(line, "it is proven gone");
         say_rest(line, event->instance_gone.proof);
+        say_console(line, event->instance_gone.console);
         break;
     case MF_EV_ORDER_EXPIRED:
         say(line, "%.*s did not %s it in time (%s)", S(event->order_expired.node),
@@ -305,13 +376,48 @@ static void say_end(struct line *line, const struct mf_event *event)
     }
 }
 
+static const char *born_because(enum mf_birth_reason born)
+{
+    static const char *const words[MF_ENUM_COUNT_birth_reason] = {
+        [MF_BIRTH_REASON_DIED] = ", which died",
+        [MF_BIRTH_REASON_UNWELL] = ", which was unwell",
+        [MF_BIRTH_REASON_NODE_FAILED] = ", whose node failed",
+        [MF_BIRTH_REASON_BIRTH_FAILED] = ", whose birth failed",
+        [MF_BIRTH_REASON_DESTROYED] = ", which was ended by request",
+        [MF_BIRTH_REASON_DRAINED] = ", whose node is being emptied",
+        [MF_BIRTH_REASON_PROMOTED] = ", a spare that took another's place"};
+    return born < MF_ENUM_COUNT_birth_reason && words[born] ? words[born] : "";
+}
+
+static void say_unwell(struct line *line, const struct mf_ev_instance_unwell *e)
+{
+    static const char *const words[MF_ENUM_COUNT_ailment] = {
+        [MF_AILMENT_BOOT] = "was not ready in time",
+        [MF_AILMENT_AGENT] = "does not answer by its agent any more",
+        [MF_AILMENT_CHECK] = "fails a check from outside",
+        [MF_AILMENT_HUNG] = "hangs"};
+    say(line, "it %s on %.*s and is replaced",
+        e->how < MF_ENUM_COUNT_ailment && words[e->how] ? words[e->how] : "is unwell", S(e->node));
+    say_rest(line, e->text);
+    if (e->retry_ms)
+        say(line, "; next try in %" PRIu64 " ms", e->retry_ms);
+    say_console(line, e->console);
+}
+
 static void say_birth(struct line *line, const struct mf_event *event)
 {
     switch (event->kind) {
     case MF_EV_INSTANCE_CREATED:
-        say(line, "generation %" PRIu64 " of slot %" PRIu64 " is to be born%s",
+        say(line, "generation %" PRIu64 " of slot %" PRIu64 " is to be born%s%s",
             event->instance_created.generation, event->instance_created.slot,
-            mf_uuid_is_zero(event->instance_created.replaces) ? "" : ", to replace the one before it");
+            mf_uuid_is_zero(event->instance_created.replaces) ? "" : ", to replace the one before it",
+            born_because(event->instance_created.born));
+        break;
+    case MF_EV_SLOT_PROMOTED:
+        say(line,
+            "the spare of slot %" PRIu64 " takes its place: it is generation %" PRIu64 " of slot %" PRIu64
+            " from now on",
+            event->slot_promoted.from_slot, event->slot_promoted.generation, event->slot_promoted.slot);
         break;
     case MF_EV_INSTANCE_PENDING:
         say(line, "it is not placed yet");
@@ -336,6 +442,13 @@ static void say_birth(struct line *line, const struct mf_event *event)
         say(line, "it died on %.*s (%s)", S(event->instance_died.node),
             mf_death_word(event->instance_died.how));
         say_rest(line, event->instance_died.text);
+        say_console(line, event->instance_died.console);
+        break;
+    case MF_EV_INSTANCE_READY:
+        say(line, "it says that it is well, on %.*s", S(event->instance_ready.node));
+        break;
+    case MF_EV_INSTANCE_UNWELL:
+        say_unwell(line, &event->instance_unwell);
         break;
     default:
         break;
@@ -361,6 +474,7 @@ const char *mf_sentence(const struct mf_rec_event_row *row, char text[MF_SENTENC
     if (desc && desc->kind > MF_MSG_COUNT &&
         !mf_event_decode(desc->kind, row->data, &arena, &event, &error)) {
         say_cluster(&line, &event);
+        say_wares(&line, &event);
         say_control(&line, &event);
         say_node_control(&line, &event);
         say_group(&line, &event);

@@ -69,7 +69,8 @@ static uint64_t newest_generation(const struct mf_story *self, const struct mf_t
         if (!mf_target_of_subject(row->subject, &of) || of.slot != target->slot ||
             strcmp(of.name, target->name))
             continue;
-        if (mf_str_is(row->type, mf_kind_desc(MF_EV_INSTANCE_CREATED)->wire))
+        if (mf_str_is(row->type, mf_kind_desc(MF_EV_INSTANCE_CREATED)->wire) ||
+            mf_str_is(row->type, mf_kind_desc(MF_EV_SLOT_PROMOTED)->wire)) /* a spare that came here */
             return of.generation;
         if (of.generation > highest)
             highest = of.generation;

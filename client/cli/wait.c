@@ -91,7 +91,7 @@ static int timed_out(struct vigil *vigil, uint64_t seconds)
         }
     }
     if (*vigil->crowd.trouble)
-        fprintf(stderr, "  a birth failed: %s\n", vigil->crowd.trouble);
+        fprintf(stderr, "  a birth or a guest failed: %s\n", vigil->crowd.trouble);
     return r;
 }
 
@@ -160,7 +160,10 @@ static bool complete(const struct vigil *vigil)
 static void show_counts(const struct vigil *vigil, char *text, size_t size)
 {
     struct mf_crowd_count count = mf_crowd_count(&vigil->crowd, vigil->count);
-    snprintf(text, size,
+    int n = 0;
+    if (vigil->crowd.wait_ready)
+        n = snprintf(text, size, "%" PRIu64 " of %" PRIu64 " ready, ", count.ready, vigil->count);
+    snprintf(text + n, size - (size_t)n,
              "%" PRIu64 " of %" PRIu64 " running, %" PRIu64 " placed, %" PRIu64 " pending, %" PRIu64
              " ending",
              count.running, vigil->count, count.placed, count.pending, count.ending);
@@ -172,11 +175,15 @@ static const char *group_subject(char text[256], struct mf_str group)
     return text;
 }
 
-int mf_wait_complete(struct mf_cli *cli, struct mf_str group, struct mf_uuid group_id, uint64_t count)
+int mf_wait_complete(struct mf_cli *cli, struct mf_str group, struct mf_uuid group_id,
+                     struct mf_wait_for what)
 {
     char subject[256];
-    struct vigil vigil = {
-        .cli = cli, .count = count, .done = complete, .show = show_counts, .crowd.group_id = group_id};
+    struct vigil vigil = {.cli = cli,
+                          .count = what.count,
+                          .done = complete,
+                          .show = show_counts,
+                          .crowd = {.group_id = group_id, .spares = what.spares, .wait_ready = what.ready}};
     uint64_t seq = 0;
     int64_t began = now_ms();
     int r = mf_list_instances(cli, group, take_page, &vigil.crowd, &seq);
@@ -187,8 +194,8 @@ int mf_wait_complete(struct mf_cli *cli, struct mf_str group, struct mf_uuid gro
     if (!r && vigil.crowd.gone)
         r = mf_cli_fail(cli, "%.*s was destroyed meanwhile", (int)group.len, group.ptr);
     if (!r && !cli->json)
-        printf("%.*s: %" PRIu64 " of %" PRIu64 " running after %" PRId64 " ms\n", (int)group.len, group.ptr,
-               count, count, now_ms() - began);
+        printf("%.*s: %" PRIu64 " of %" PRIu64 " %s after %" PRId64 " ms\n", (int)group.len, group.ptr,
+               what.count, what.count, vigil.crowd.wait_ready ? "ready" : "running", now_ms() - began);
     mf_crowd_free(&vigil.crowd);
     return r;
 }

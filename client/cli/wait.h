@@ -5,9 +5,14 @@
 
 #include "cli.h"
 
-/* Until all of 0..count-1 run and nothing is left above. Exit code; a time-out says what is missing and why.
- */
-int mf_wait_complete(struct mf_cli *cli, struct mf_str group, struct mf_uuid group_id, uint64_t count);
+struct mf_wait_for {
+    uint64_t count, spares;
+    bool ready; /* its guests say when they are well; also found out where they did already */
+};
+/* Until all of 0..count-1 run, or are ready, and nothing is left above but spares. Exit code; a time-out says
+ * what is missing and why. */
+int mf_wait_complete(struct mf_cli *cli, struct mf_str group, struct mf_uuid group_id,
+                     struct mf_wait_for what);
 /* Until the group is gone. `from`: the request's own event. */
 int mf_wait_group_gone(struct mf_cli *cli, const char *group, struct mf_uuid group_id, uint64_t from);
 /* Until the instance is gone. */

@@ -20,11 +20,12 @@ sources=$(grep -lE "^(Suites:.*|deb .*) $suite( |\$)" /etc/apt/sources.list /etc
 # Not needed to run: manuals and translations (licences stay), what reads foreign character sets, what guesses file types, and the
 # programs that come beside qemu-img.
 without=(/usr/share/man /usr/share/locale /usr/share/info /usr/share/lintian /usr/share/bug /usr/share/gdb /usr/share/initramfs-tools
-    /usr/share/bash-completion /usr/share/zsh /usr/lib/x86_64-linux-gnu/gconv /usr/lib/file /usr/lib/systemd /lib/systemd /etc/apt
+    /usr/share/bash-completion /usr/share/zsh /usr/lib/x86_64-linux-gnu/gconv /usr/lib/file /etc/apt
     /usr/lib/x86_64-linux-gnu/perl-base /usr/share/perl5 /usr/share/debconf /etc/init.d /etc/logrotate.d /etc/cron.daily /boot)
 filter=(--dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-include=/usr/share/doc/*/copyright'
     --dpkgopt='path-exclude=/usr/bin/qemu-nbd' --dpkgopt='path-exclude=/usr/bin/qemu-io'
     --dpkgopt='path-exclude=/usr/bin/qemu-storage-daemon')
+case " $* " in *' machine '*) ;; *) without+=(/usr/lib/systemd /lib/systemd) ;; esac
 for path in "${without[@]}"; do filter+=("--dpkgopt=path-exclude=$path/*"); done
 
 # shellcheck disable=SC2086 # one word a file
@@ -59,6 +60,12 @@ mayfly:x:7100:
 nogroup:x:65534:
 END
 printf 'passwd: files\ngroup: files\nhosts: files dns\n' >"$root/etc/nsswitch.conf"
+
+# Whom https origins of images are believed for: as this machine does. Their package would bring perl.
+if [ -e /etc/ssl/certs/ca-certificates.crt ]; then
+    mkdir -p "$root/etc/ssl/certs"
+    cp /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/"
+fi
 
 mkdir -p "$root/var/lib/libvirt"
 find "$root" -xdev -type f -perm /6000 -exec chmod ug-s {} +

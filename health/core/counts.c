@@ -18,7 +18,15 @@ void mf_health_count(const struct mf_health *self, struct mf_health_census *ret_
                                       .probes_sent = self->probes.sent,
                                       .probes_answered = self->probes.answered,
                                       .probes_put_off = self->probes.put_off,
-                                      .pardoned_ms = self->pardoned_ms};
+                                      .pardoned_ms = self->pardoned_ms,
+                                      .guests = mf_map_size(self->checks.guests),
+                                      .guests_failing = self->checks.failing,
+                                      .looks_out = self->checks.n_out,
+                                      .looks_passed = self->checks.passed,
+                                      .looks_failed = self->checks.failed,
+                                      .looks_void = self->checks.pardoned,
+                                      .guests_outside = self->checks.outside,
+                                      .guests_beyond = self->checks.beyond};
     struct mf_ear *ear;
     for (unsigned state = 0; state < MF_EAR_STATES; state++)
         census.ears[state].state = mf_ear_state_word(state);

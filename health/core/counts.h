@@ -23,9 +23,12 @@ struct mf_health_census {
     struct mf_health_counts counts;
     uint64_t probes_sent, probes_answered, probes_put_off;
     mf_ms pardoned_ms;
+    size_t guests, guests_failing, looks_out;
+    uint64_t looks_passed, looks_failed, looks_void;
+    uint64_t guests_outside, guests_beyond; /* told of and not looked at: where they are, or too many */
 };
 
-/* O(nodes). */
+/* O(nodes and guests). */
 void mf_health_count(const struct mf_health *self, struct mf_health_census *ret_census);
 
 #endif

@@ -26,6 +26,7 @@ void mf_health_check(const struct mf_health *self)
         MF_CHECK(ear->timer.place && ear->timer.when <= mf_health_due(self, ear));
     }
     MF_CHECK(known == self->n_known && known == self->probes.n);
+    mf_checks_check(&self->checks);
     MF_CHECK(open == self->doubt.open && heard == self->doubt.heard && heard <= open);
 }
 
@@ -69,6 +70,10 @@ void mf_health_describe(const struct mf_health *self, struct mf_buf *buf)
           (unsigned long long)self->probes.put_off, self->doubt.heard, self->doubt.open,
           self->doubt.is_doubting ? "; judges nobody: " : "",
           self->doubt.is_doubting ? self->doubt.reason : "");
+    print(buf, "guests: %zu looked at, %zu of %zu pass, %zu fail, %zu looks out; outside %llu beyond %llu\n",
+          mf_map_size(self->checks.guests), self->checks.now, self->checks.once, self->checks.failing,
+          self->checks.n_out, (unsigned long long)self->checks.outside,
+          (unsigned long long)self->checks.beyond);
     struct mf_ear *ear;
     for (size_t cursor = 0; mf_map_next(self->ears, &cursor, (void **)&ear);) {
         if (!ear->known)

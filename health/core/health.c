@@ -23,6 +23,8 @@ void mf_health_config_default(struct mf_health_config *ret_config)
         .probe = true,
         .ask_ms = 100,
         .ask_slow_ms = 500,
+        .check_guests = 10000,
+        .check_looks = 256,
     };
 }
 
@@ -39,6 +41,7 @@ struct mf_health *mf_health_new(const struct mf_health_config *config)
     self->promised = INT64_MAX;
     self->ears = mf_map_new();
     mf_random_seed(&self->probes.random, config->seed);
+    mf_checks_begin(&self->checks, config);
     return self;
 }
 
@@ -53,6 +56,7 @@ void mf_health_destroy(struct mf_health **self)
     mf_map_destroy(&(*self)->ears);
     mf_heap_free(&(*self)->timers);
     mf_probes_free(&(*self)->probes);
+    mf_checks_free(&(*self)->checks);
     mf_arena_free(&(*self)->arena);
     free(*self);
     *self = NULL;
@@ -121,6 +125,7 @@ static void welcome(struct mf_health *self, const struct mf_msg_monitor_welcome 
     struct mf_ear *ear;
     forget_unsaid(self);
     mf_probes_forget(&self->probes);
+    mf_checks_forget(&self->checks);
     for (size_t cursor = 0; mf_map_next(self->ears, &cursor, (void **)&ear);) {
         mf_heap_unset(&self->timers, &ear->timer);
         if (!ear->known) { /* through a whole reign nobody spoke of it */
@@ -177,6 +182,7 @@ static void begin_hello(struct mf_health *self)
 {
     self->welcomed = false;
     forget_unsaid(self);
+    mf_checks_forget(&self->checks);
     self->say_hello = true;
     self->hello_ms = self->now + self->config.hello_ms;
 }
@@ -201,6 +207,10 @@ static void message_told(struct mf_health *self, const struct mf_message *messag
     case MF_MSG_MONITOR_NODE:
         node_told(self, &message->monitor_node);
         break;
+    case MF_MSG_MONITOR_GUEST:
+        if (self->welcomed)
+            mf_checks_told(&self->checks, &message->monitor_guest, self->now);
+        break;
     case MF_MSG_ERROR:
         error_told(self, &message->error);
         break;
@@ -214,6 +224,7 @@ static void link_changed(struct mf_health *self, bool up)
     self->linked = up;
     self->welcomed = false;
     forget_unsaid(self);
+    mf_checks_forget(&self->checks);
     if (up)
         begin_hello(self);
 }
@@ -284,6 +295,7 @@ static void pardon_lateness(struct mf_health *self, mf_ms now)
     struct mf_ear *ear;
     for (size_t cursor = 0; mf_map_next(self->ears, &cursor, (void **)&ear);)
         mf_ear_pardon(ear, lateness);
+    mf_checks_pardon(&self->checks);
     self->pardoned_ms += lateness;
     if (self->welcomed)
         mf_doubt_late(&self->doubt, lateness, now + MF_EAR_QUIET_INTERVALS * self->limits.pulse_ms);
@@ -309,6 +321,7 @@ static void look_at_doubt(struct mf_health *self)
     if (!mf_doubt_look(&self->doubt, self->now))
         return;
     self->limits.doubting = self->doubt.is_doubting;
+    mf_checks_rest(&self->checks, self->doubt.is_doubting, self->now);
     self->say_alive = true;
     if (!self->limits.doubting)
         end_doubt(self);
@@ -359,6 +372,7 @@ void mf_health_feed(struct mf_health *self, mf_ms now, const struct mf_health_ev
     MF_MAGIC(self, MF_HEALTH_MAGIC);
     MF_CHECK(!self->started || now >= self->now);
     mf_arena_reset(&self->arena);
+    mf_checks_turn(&self->checks);
     pardon_lateness(self, now);
     self->started = true;
     self->now = now;
@@ -378,6 +392,9 @@ void mf_health_feed(struct mf_health *self, mf_ms now, const struct mf_health_ev
         break;
     case MF_HEALTH_PULSE:
         datagram_came(self, event->bytes, event->len);
+        break;
+    case MF_HEALTH_LOOKED:
+        mf_checks_done(&self->checks, event->look, event->how, event->text, now);
         break;
     }
 }
@@ -448,6 +465,10 @@ static bool poll_message(struct mf_health *self, struct mf_message *message)
     }
     if (poll_verdict(self, message))
         return true;
+    if (mf_checks_say(&self->checks, self->now, &self->arena, &message->monitor_checked)) {
+        message->kind = MF_MSG_MONITOR_CHECKED;
+        return true;
+    }
     if (self->say_alive) {
         self->say_alive = false;
         message->kind = MF_MSG_MONITOR_ALIVE;
@@ -479,8 +500,12 @@ bool mf_health_poll(struct mf_health *self, struct mf_health_action *ret_action)
 {
     MF_MAGIC(self, MF_HEALTH_MAGIC);
     struct mf_message *message = mf_arena_alloc(&self->arena, sizeof(*message));
-    if (!poll_message(self, message))
+    struct mf_health_look look;
+    if (poll_message(self, message))
+        *ret_action = (struct mf_health_action){.kind = MF_HEALTH_SEND, .message = message};
+    else if (mf_checks_poll(&self->checks, self->now, &look))
+        *ret_action = (struct mf_health_action){.kind = MF_HEALTH_LOOK, .look = look};
+    else
         return poll_datagram(self, ret_action);
-    *ret_action = (struct mf_health_action){.kind = MF_HEALTH_SEND, .message = message};
     return true;
 }

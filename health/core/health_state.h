@@ -3,6 +3,7 @@
 #define MF_HEALTH_STATE_H
 
 #include "arena.h"
+#include "checks.h"
 #include "counts.h"
 #include "doubt.h"
 #include "ear.h"
@@ -26,6 +27,7 @@ struct mf_health {
     struct mf_heap timers;
     struct mf_doubt doubt;
     struct mf_probes probes;
+    struct mf_checks checks;
     struct mf_ear *first_to_say, *last_to_say;
     size_t n_known;
     struct mf_health_counts counts;

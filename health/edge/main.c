@@ -10,7 +10,9 @@
 #include <string.h>
 
 struct settings {
-    char *broker, *key, *name, *pulse_bind, *pulse_advertise, *pid_file, *http, *http_file, *log_format;
+    char *broker, *key, *name, *pulse_bind, *pulse_advertise, *pid_file, *http, *http_file, *log_format,
+        *check_networks;
+    int64_t check_guests, check_looks;
     bool probe, verbose;
 };
 
@@ -28,6 +30,13 @@ static const struct mf_setting table[] = {
      "where keepers send them, if that is another HOST:PORT"},
     {"probe", MF_SET_BOOL, AT(probe), 0, 0, "true", false,
      "ask for second opinions: probe quiet nodes, directly and through their peers"},
+    {"check-networks", MF_SET_STRING, AT(check_networks), 0, MF_NETWORKS_TEXT, NULL, false,
+     "guests are looked at only where they have addresses in these networks, as in 10.0.0.0/8,fd00::/8; by "
+     "default anywhere but loopback, link-local and multicast addresses"},
+    {"check-guests", MF_SET_INT, AT(check_guests), 1, 1000000, "10000", false,
+     "most guests that are looked at"},
+    {"check-looks", MF_SET_INT, AT(check_looks), 1, 4096, "256", false,
+     "most looks at guests that are under way at once; each needs a file descriptor"},
     {"pid-file", MF_SET_STRING, AT(pid_file), 0, 4095, NULL, false, "file for the process id"},
     {"http", MF_SET_STRING, AT(http), 1, 100, "127.0.0.1:7111", false, MF_HTTP_DOC},
     {"http-file", MF_SET_STRING, AT(http_file), 1, 4000, NULL, false, MF_HTTP_FILE_DOC},
@@ -62,6 +71,15 @@ static int load_key(const struct settings *settings, struct mf_key *ret_key, cha
     return 0;
 }
 
+static int open_networks(const char *text, struct mf_networks *ret_networks, char error[512])
+{
+    char why[512];
+    int r = mf_networks_parse(text ? text : "", ret_networks, why);
+    if (r < 0)
+        mf_str_format(error, 512, "check-networks: %s", why);
+    return r;
+}
+
 static int open_monitor(const struct settings *settings, int signals, char error[512])
 {
     struct mf_key key;
@@ -74,8 +92,12 @@ static int open_monitor(const struct settings *settings, int signals, char error
     mf_health_config_default(&config);
     config.probe = settings->probe;
     randombytes_buf(&config.seed, sizeof(config.seed));
+    config.check_guests = (uint32_t)settings->check_guests;
+    config.check_looks = (uint32_t)settings->check_looks;
     mf_str_format(config.name, sizeof(config.name), "%s", key.name);
-    r = mf_pidfile(settings->pid_file, error);
+    r = open_networks(settings->check_networks, &config.check_networks, error);
+    if (r == 0)
+        r = mf_pidfile(settings->pid_file, error);
     if (r == 0)
         r = mf_pulse_socket_open(settings->pulse_bind, settings->broker, &pulses, config.pulse_address,
                                  error);
@@ -94,6 +116,7 @@ int main(int argc, char **argv)
     mf_notify_open();
     struct settings settings = {0};
     struct mf_arena arena = {0};
+    struct mf_networks networks;
     char error[1024], quoted[512];
     if (signals < 0) {
         fprintf(stderr, "mayfly-health: no signalfd: %s\n", strerror(-signals));
@@ -102,6 +125,7 @@ int main(int argc, char **argv)
     int r = mf_settings_load("mayfly-health", "hears who is alive and tells the broker", table,
                              sizeof(table) / sizeof(table[0]), argc, argv, &arena, &settings, error);
     if (r >= 0 && (mf_log_format_open(settings.log_format, error) < 0 ||
+                   open_networks(settings.check_networks, &networks, error) < 0 ||
                    (settings.http && mf_http_check(settings.http, error) < 0))) /* NULL after --help */
         r = -EINVAL;
     if (r != 0) {

@@ -18,28 +18,52 @@ static void show_datagrams(const struct mf_monitor *self, struct mf_buf *buf,
                            const struct mf_health_census *c)
 {
     const struct mf_health_counts *n = &c->counts;
-    const struct {
-        const char *word;
-        uint64_t n;
-    } fates[] = {{"malformed", n->malformed}, {"unknown", n->unknown}, {"stale", n->stale},
-                 {"replayed", n->replayed},   {"forged", n->forged},   {"unasked", n->unasked}};
+    const struct mf_metric_word fates[] = {{"malformed", (double)n->malformed},
+                                           {"unknown", (double)n->unknown},
+                                           {"stale", (double)n->stale},
+                                           {"replayed", (double)n->replayed},
+                                           {"forged", (double)n->forged},
+                                           {"unasked", (double)n->unasked},
+                                           {0}};
+    const struct mf_metric_row rows[] = {
+        {"mayfly_pulses_total", "Pulses heard and believed.", (double)n->heard},
+        {"mayfly_datagrams_dropped_total", "Datagrams that the kernel dropped before they were read.",
+         (double)mf_pulse_socket_dropped(self->pulses)},
+        {"mayfly_datagrams_unsent_total", "Probes that the kernel would not send.",
+         (double)mf_pulse_socket_unsent(self->pulses)},
+        {"mayfly_probes_total", "Probes sent, directly and through peers.", (double)c->probes_sent},
+        {"mayfly_probes_answered_total", "Echoes that came back.", (double)c->probes_answered},
+        {"mayfly_probes_put_off_total", "Rounds of probes put off, for there were too many.",
+         (double)c->probes_put_off},
+        {0},
+    };
 
-    mf_metric_one(buf, "mayfly_pulses_total", MF_COUNTER, "Pulses heard and believed.", (double)n->heard);
-    mf_metric_begin(buf, "mayfly_datagrams_refused_total", MF_COUNTER,
-                    "Datagrams that were not believed, by why.");
-    for (size_t i = 0; i < sizeof(fates) / sizeof(fates[0]); i++)
-        mf_metric_sample(buf, "mayfly_datagrams_refused_total", "reason", fates[i].word, (double)fates[i].n);
-    mf_metric_one(buf, "mayfly_datagrams_dropped_total", MF_COUNTER,
-                  "Datagrams that the kernel dropped before they were read.",
-                  (double)mf_pulse_socket_dropped(self->pulses));
-    mf_metric_one(buf, "mayfly_datagrams_unsent_total", MF_COUNTER, "Probes that the kernel would not send.",
-                  (double)mf_pulse_socket_unsent(self->pulses));
-    mf_metric_one(buf, "mayfly_probes_total", MF_COUNTER, "Probes sent, directly and through peers.",
-                  (double)c->probes_sent);
-    mf_metric_one(buf, "mayfly_probes_answered_total", MF_COUNTER, "Echoes that came back.",
-                  (double)c->probes_answered);
-    mf_metric_one(buf, "mayfly_probes_put_off_total", MF_COUNTER,
-                  "Rounds of probes put off, for there were too many.", (double)c->probes_put_off);
+    mf_metric_words(buf, "mayfly_datagrams_refused_total", MF_COUNTER,
+                    "Datagrams that were not believed, by why.", "reason", fates);
+    mf_metric_rows(buf, MF_COUNTER, rows);
+}
+
+static void show_guests(struct mf_buf *buf, const struct mf_health_census *c)
+{
+    const struct mf_metric_word ends[] = {{"passed", (double)c->looks_passed},
+                                          {"failed", (double)c->looks_failed},
+                                          {"void", (double)c->looks_void},
+                                          {0}};
+    const struct mf_metric_word reasons[] = {
+        {"network", (double)c->guests_outside}, {"too-many", (double)c->guests_beyond}, {0}};
+    const struct mf_metric_row rows[] = {
+        {"mayfly_checked_guests", "Guests that this monitor looks at.", (double)c->guests},
+        {"mayfly_checked_guests_failing", "Of them, those whose checks failed as often as their groups say.",
+         (double)c->guests_failing},
+        {"mayfly_looks_under_way", "Looks at guests that have no end yet.", (double)c->looks_out},
+        {0},
+    };
+
+    mf_metric_rows(buf, MF_GAUGE, rows);
+    mf_metric_words(buf, "mayfly_looks_total", MF_COUNTER, "Looks at guests, by how they ended.", "end",
+                    ends);
+    mf_metric_words(buf, "mayfly_guests_not_checked_total", MF_COUNTER,
+                    "Guests that the broker told of and that are not looked at, by why.", "reason", reasons);
 }
 
 void mf_monitor_metrics(void *arg, struct mf_buf *buf)
@@ -54,6 +78,7 @@ void mf_monitor_metrics(void *arg, struct mf_buf *buf)
                   census.suspended);
     show_nodes(buf, &census);
     show_datagrams(self, buf, &census);
+    show_guests(buf, &census);
     mf_metric_one(buf, "mayfly_late_seconds_total", MF_COUNTER,
                   "Time in which this monitor could not listen.", (double)census.pardoned_ms / 1000);
     mf_metric_histogram(buf, "mayfly_loop_seconds", "How long a turn of the loop took, waiting not counted.",

@@ -19,6 +19,16 @@ enum {
     DRAIN_MS = 50      /* a flood of datagrams holds up the clock at most this long in a turn */
 };
 
+static void feed(struct mf_monitor *self, const struct mf_health_event *event)
+{
+    mf_health_feed(self->core, mf_now(), event);
+}
+
+static void looked(void *arg, uint64_t number, enum mf_look_end how, const char *text)
+{
+    feed(arg, &(struct mf_health_event){.kind = MF_HEALTH_LOOKED, .look = number, .how = how, .text = text});
+}
+
 int mf_monitor_open(const struct mf_health_config *config, const char *broker, const struct mf_key *key,
                     struct mf_pulse_socket *pulses, int signals, struct mf_monitor **ret_monitor,
                     char error[512])
@@ -33,7 +43,9 @@ int mf_monitor_open(const struct mf_health_config *config, const char *broker, c
     self->core = mf_health_new(config);
     self->context = zmq_ctx_new();
     MF_CHECK(self->context);
-    int r = mf_bus_connect(self->context, ZMQ_DEALER, broker, key, "broker-link", &self->socket, &self->pair,
+    int r = mf_looker_open(looked, self, &self->looker, error);
+    if (r == 0)
+        r = mf_bus_connect(self->context, ZMQ_DEALER, broker, key, "broker-link", &self->socket, &self->pair,
                            error);
     if (r < 0)
         mf_monitor_close(&self);
@@ -53,6 +65,7 @@ void mf_monitor_close(struct mf_monitor **self)
     mf_bus_close(&m->socket, &m->pair);
     zmq_ctx_term(m->context);
     mf_pulse_socket_close(&m->pulses);
+    mf_looker_close(&m->looker);
     mf_health_destroy(&m->core);
     mf_arena_free(&m->arena);
     free(m);
@@ -65,11 +78,6 @@ void mf_monitor_dump(const struct mf_monitor *self)
     mf_health_describe(self->core, &buf);
     fwrite(buf.ptr, 1, buf.len, stderr);
     mf_buf_free(&buf);
-}
-
-static void feed(struct mf_monitor *self, const struct mf_health_event *event)
-{
-    mf_health_feed(self->core, mf_now(), event);
 }
 
 static void feed_kind(struct mf_monitor *self, enum mf_health_event_kind kind)
@@ -223,6 +231,16 @@ static void log_verdict(const struct mf_msg_monitor_verdict *v)
            (unsigned long long)v->agent_dead_ms);
 }
 
+/* Said again and again; the broker's events tell what came of it. */
+static void log_checked(const struct mf_msg_monitor_checked *c)
+{
+    char id[MF_UUID_TEXT], text[256], quoted[512];
+    mf_str_format(text, sizeof(text), "%.*s", (int)c->text.len, c->text.len ? c->text.ptr : "");
+    mf_log(MF_LOG_DEBUG, c->failed ? "a guest's check fails" : "a guest's check passes",
+           "id=%s known=%llu passing=%llu text=%s", mf_uuid_text(c->id, id), (unsigned long long)c->known,
+           (unsigned long long)c->passing, mf_log_quote(text, quoted));
+}
+
 /* A host that no route leads to says so at every probe. */
 static void warn_unsent(struct mf_monitor *self)
 {
@@ -245,8 +263,14 @@ static void send_all(struct mf_monitor *self)
             mf_pulse_socket_send(self->pulses, action.address, action.bytes, action.len);
             continue;
         }
+        if (action.kind == MF_HEALTH_LOOK) {
+            mf_looker_begin(self->looker, &action.look);
+            continue;
+        }
         if (action.message->kind == MF_MSG_MONITOR_VERDICT)
             log_verdict(&action.message->monitor_verdict);
+        else if (action.message->kind == MF_MSG_MONITOR_CHECKED)
+            log_checked(&action.message->monitor_checked);
         int r = mf_bus_send(self->socket, (struct mf_str){0}, false, action.message);
         if (r < 0)
             mf_log(MF_LOG_WARNING, "a message could not be sent", "error=\"%s\"", strerror(-r));
@@ -263,6 +287,8 @@ int mf_monitor_serve(struct mf_monitor *self, const char *http, const char *http
 static long wait_ms(struct mf_monitor *self)
 {
     mf_ms now = mf_now(), at = mf_health_deadline(self->core), beat = mf_notify_beat(now);
+    mf_ms look = mf_looker_deadline(self->looker);
+    at = look < at ? look : at;
     mf_ms left = (at < beat ? at : beat) - now;
     return mf_http_wait(self->http, left < 0 ? 0 : (long)left);
 }
@@ -276,14 +302,16 @@ int mf_monitor_run(struct mf_monitor *self)
                                   {.socket = self->pair, .events = ZMQ_POLLIN},
                                   {.fd = mf_pulse_socket_fd(self->pulses), .events = ZMQ_POLLIN},
                                   {.fd = self->signals, .events = ZMQ_POLLIN},
-                                  {.fd = mf_http_fd(self->http), .events = ZMQ_POLLIN}};
-        if (zmq_poll(items, 5, wait_ms(self)) < 0 && zmq_errno() != EINTR)
+                                  {.fd = mf_http_fd(self->http), .events = ZMQ_POLLIN},
+                                  {.fd = mf_looker_fd(self->looker), .events = ZMQ_POLLIN}};
+        if (zmq_poll(items, 6, wait_ms(self)) < 0 && zmq_errno() != EINTR)
             return -zmq_errno();
         uint64_t began_us = mf_metric_clock_us();
         drain_signals(self);
         drain_links(self);
         drain_messages(self);
         drain_pulses(self);
+        mf_looker_turn(self->looker, mf_now());
         feed_kind(self, MF_HEALTH_TICK);
         warn_unanswered(self);
         send_all(self);

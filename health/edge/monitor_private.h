@@ -6,12 +6,14 @@
 #include "counts.h"
 #include "exposition.h"
 #include "http.h"
+#include "looker.h"
 #include "monitor.h"
 
 struct mf_monitor {
     unsigned magic;
     struct mf_health *core;
     struct mf_pulse_socket *pulses;
+    struct mf_looker *looker;
     void *context, *socket, *pair;
     int signals;
     struct mf_bus_in in;

@@ -40,6 +40,20 @@ void mf_metric_one(struct mf_buf *buf, const char *name, enum mf_metric kind, co
     mf_metric_sample(buf, name, NULL, NULL, value);
 }
 
+void mf_metric_rows(struct mf_buf *buf, enum mf_metric kind, const struct mf_metric_row *rows)
+{
+    for (; rows->name; rows++)
+        mf_metric_one(buf, rows->name, kind, rows->help, rows->value);
+}
+
+void mf_metric_words(struct mf_buf *buf, const char *name, enum mf_metric kind, const char *help,
+                     const char *label, const struct mf_metric_word *words)
+{
+    mf_metric_begin(buf, name, kind, help);
+    for (; words->word; words++)
+        mf_metric_sample(buf, name, label, words->word, words->value);
+}
+
 void mf_histogram_add(struct mf_histogram *self, uint64_t us)
 {
     size_t i = 0;

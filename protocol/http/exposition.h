@@ -14,6 +14,19 @@ void mf_metric_sample(struct mf_buf *buf, const char *name, const char *label, c
 /* A family of one sample without labels. */
 void mf_metric_one(struct mf_buf *buf, const char *name, enum mf_metric kind, const char *help, double value);
 
+struct mf_metric_row { /* of a table that ends with a NULL name: such families, all of one kind */
+    const char *name, *help;
+    double value;
+};
+void mf_metric_rows(struct mf_buf *buf, enum mf_metric kind, const struct mf_metric_row *rows);
+
+struct mf_metric_word { /* of a table that ends with a NULL word: the samples of one family */
+    const char *word;
+    double value;
+};
+void mf_metric_words(struct mf_buf *buf, const char *name, enum mf_metric kind, const char *help,
+                     const char *label, const struct mf_metric_word *words);
+
 /* How long something took, counted by size; zero-initialised is empty. */
 enum { MF_HISTOGRAM_BOUNDS = 16 }; /* half a millisecond to a minute, and beyond */
 struct mf_histogram {

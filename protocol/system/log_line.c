@@ -150,6 +150,13 @@ static void put_json(struct mf_log_line *line, const char *text, size_t len)
     }
 }
 
+/* What finds no room leaves its trace at the end of the string before it. */
+static void say_cut(struct mf_log_line *line)
+{
+    line->len--;
+    end(line, "...\"");
+}
+
 /* `,"key":"`, or nothing of it. A key that the head has already gets a "_". */
 static bool open_string(struct mf_log_line *line, const char *key, size_t len, bool of_head)
 {
@@ -161,10 +168,12 @@ static bool open_string(struct mf_log_line *line, const char *key, size_t len, b
     put_text(&piece, line->len == 0 ? "{\"" : ",\"");
     put_json(&piece, key, len);
     put_text(&piece, taken ? "_\":\"" : "\":\"");
-    if (piece.full)
-        line->full = true;
-    else
-        put(line, piece.bytes, piece.len);
+    if (line->full)
+        return false;
+    line->full = piece.full;
+    put(line, piece.bytes, piece.len);
+    if (line->full)
+        say_cut(line);
     return !line->full;
 }
 

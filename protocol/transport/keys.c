@@ -3,6 +3,7 @@
 
 #include "certificate.h"
 #include "files.h"
+#include "secret.h"
 #include <errno.h>
 #include <sodium.h>
 #include <stdio.h>
@@ -34,22 +35,11 @@ static int make_pair(struct mf_key *key, char error[512])
     return 0;
 }
 
-static int create_pulse_secret(const char *dir, char error[512])
+static int create_secret(const char *dir, const char *file, char error[512])
 {
-    char path[4096], hex[66];
-    uint8_t secret[32];
-    int r = join(path, dir, "pulse.secret", error);
-    if (r < 0)
-        return r;
-    if (sodium_init() < 0)
-        return mf_fail(error, -ENOTSUP, "libsodium found no random source");
-    randombytes_buf(secret, sizeof(secret));
-    sodium_bin2hex(hex, sizeof(hex), secret, sizeof(secret));
-    hex[64] = '\n';
-    r = mf_file_create(path, hex, 65, 0600, error);
-    sodium_memzero(secret, sizeof(secret));
-    sodium_memzero(hex, sizeof(hex));
-    return r;
+    char path[4096];
+    int r = join(path, dir, file, error);
+    return r < 0 ? r : mf_secret_create(path, error);
 }
 
 static int create_certificate(const char *dir, const char *file, enum mf_certificate_part part,
@@ -76,7 +66,8 @@ static int create_broker(const char *dir, char error[512])
  * to a second run. */
 static int check_unused(const char *dir, char error[512])
 {
-    static const char *const files[] = {"broker.cert", "broker.cert_secret", "pulse.secret"};
+    static const char *const files[] = {"broker.cert", "broker.cert_secret", "pulse.secret",
+                                        MF_KEYS_USER_DATA_SECRET};
     char path[4096];
     for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
         int r = join(path, dir, files[i], error);
@@ -99,7 +90,9 @@ int mf_keys_init(const char *dir, char error[512])
     if (r == 0)
         r = make_dir(path, 0755, error);
     if (r == 0)
-        r = create_pulse_secret(dir, error);
+        r = create_secret(dir, "pulse.secret", error);
+    if (r == 0)
+        r = create_secret(dir, MF_KEYS_USER_DATA_SECRET, error);
     if (r == 0)
         r = create_broker(dir, error);
     return r;
@@ -172,22 +165,7 @@ int mf_key_load(const char *path, struct mf_key *ret_key, char error[512])
 
 int mf_keys_pulse_secret(const char *dir, uint8_t ret_secret[32], char error[512])
 {
-    char path[4096], *text;
-    size_t len, n = 0;
+    char path[4096];
     int r = join(path, dir, "pulse.secret", error);
-    if (r == 0)
-        r = mf_file_read(path, 128, true, &text, &len, error);
-    if (r < 0)
-        return r;
-    uint8_t secret[32];
-    bool good = (len == 64 || (len == 65 && text[64] == '\n')) &&
-                sodium_hex2bin(secret, sizeof(secret), text, 64, NULL, &n, NULL) == 0 && n == sizeof(secret);
-    if (good)
-        memcpy(ret_secret, secret, sizeof(secret));
-    else
-        r = mf_fail(error, -EINVAL, "%s: not 64 hexadecimal digits", path);
-    sodium_memzero(text, len);
-    sodium_memzero(secret, sizeof(secret));
-    free(text);
-    return r;
+    return r < 0 ? r : mf_secret_read(path, ret_secret, error);
 }

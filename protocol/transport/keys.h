@@ -3,7 +3,8 @@
  *
  * A key directory holds: broker.cert and broker.cert_secret (zcert files, metadata role/name),
  * `clients/NAME.cert` for every key that may come in (public half only, metadata
- * role=operator|client|reader|worker|monitor, name=NAME), and pulse.secret (32 random bytes, hex).
+ * role=operator|client|reader|worker|monitor, name=NAME), pulse.secret and user-data.secret (secret.h; the
+ * latter seals user-data in the broker's store).
  * NAME.cert_secret (with both halves and broker's public key as metadata `broker`) is what the holder of a
  * key is given. Secrets are files of mode 0600; a wider mode is refused. */
 #ifndef MF_KEYS_H
@@ -18,7 +19,9 @@ struct mf_key {                          /* one side's identity */
     char name[MF_NAME_MAX + 1];
 };
 
-/* mayfly key init: makes DIR with a broker key and a pulse secret; -EEXIST if there is one already. */
+#define MF_KEYS_USER_DATA_SECRET "user-data.secret"
+
+/* mayfly key init: makes DIR with a broker key and both secrets; -EEXIST if there is one already. */
 int mf_keys_init(const char *dir, char error[512]);
 /* mayfly key create: makes clients/NAME.cert and writes the secret certificate to out (default
  * DIR/NAME.cert_secret). */

@@ -5,8 +5,8 @@
 
 #include "log_line.h"
 #include "message.h"
-#include <sys/types.h>
 #include "notify.h"
+#include <sys/types.h>
 
 /* One table per program says its settings; `mf_settings_load` reads the command line and --config FILE into a
  * struct. Unknown YAML keys, wrong types and out-of-range values are errors with file, line and key; so are

@@ -127,7 +127,9 @@ static void name_things(struct world *w)
                             .image_add = {.request_id = mf_str("i"),
                                           .image = {.name = mf_str("tiny"),
                                                     .kernel = mf_str("tiny/vmlinuz"),
-                                                    .initrd = mf_str("tiny/initrd")}}});
+                                                    .kernel_sha256 = {{1}},
+                                                    .initrd = mf_str("tiny/initrd"),
+                                                    .initrd_sha256 = {{2}}}}});
     say(w, UINT64_MAX, MF_ROLE_OPERATOR, "ann",
         (struct mf_message){
             .kind = MF_MSG_OFFERING_ADD,

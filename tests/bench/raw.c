@@ -91,7 +91,7 @@ void raw_create(struct raw *self, struct raw_guest *guest)
     run((const char *const[]){"qemu-img", "create", "-q", "-f", "qcow2", guest->disk, "64M", NULL});
     write_file(guest->console, "");
     struct mf_buf xml = {0};
-    if (mf_domain_xml(&spec, "qemu", &xml, error) < 0)
+    if (mf_domain_xml(&spec, &(struct mf_domain_host){.type = "qemu"}, &xml, error) < 0)
         bench_die("%s", error);
     mf_buf_append(&xml, "", 1);
     guest->domain = virDomainCreateXML(self->connection, xml.ptr, 0);

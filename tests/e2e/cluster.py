@@ -2,10 +2,12 @@
 import json
 import os
 import pathlib
+import re
 import select
 import signal
 import subprocess
 import time
+import urllib.request
 
 BIN = pathlib.Path(os.environ["MAYFLY_BIN"])
 MAYFLY = str(BIN / "mayfly")
@@ -34,6 +36,29 @@ def processes_with(text):
             if text in line and not zombie(entry.name):
                 found.append((int(entry.name), line))
     return found
+
+
+def open_files(pid):
+    """What a process has open; nothing of one that has ended."""
+    found = []
+    try:
+        for fd in os.listdir(f"/proc/{pid}/fd"):
+            try:
+                found.append(os.readlink(f"/proc/{pid}/fd/{fd}"))
+            except FileNotFoundError:
+                pass  # closed meanwhile
+    except OSError:
+        pass
+    return found
+
+
+def instance_of(pid, line):
+    """Whose QEMU it is: by its -uuid, or of one that began as a shell by the folder of its files; None while it is nobody's."""
+    words = line.split()
+    if "guest=mayfly-shell-" not in line:
+        return words[words.index("-uuid") + 1]
+    folders = [pathlib.Path(file).parent for file in open_files(pid)]
+    return next((folder.name for folder in folders if folder.parent.name == "instances"), None)
 
 
 def wait_until(condition, timeout, what):
@@ -101,7 +126,7 @@ class Cluster:
 
     def complaints(self):
         """What sanitizers and our own assertions wrote into the logs: a program that is restarted must not hide them."""
-        words = ("Sanitizer", "runtime error:", "panic")
+        words = ("Sanitizer", "runtime error:", "mayfly panic:")
         return [f"{log.name}: {line}" for log in sorted((self.state / "log").glob("*"))
                 for line in log.read_text(errors="replace").splitlines() if any(word in line for word in words)]
 
@@ -137,8 +162,23 @@ class Cluster:
         for pid, line in processes_with(f"{self.state}/nodes/{node}"):
             words = line.split()
             if "-uuid" in words and "qemu-system" in words[0]:
-                found[words[words.index("-uuid") + 1]] = pid
+                found[instance_of(pid, line)] = pid
+        found.pop(None, None)
         return found
+
+    def shells(self, node=""):
+        """Pids of the QEMU processes that are made ahead and are nobody's yet."""
+        return [pid for pid, line in processes_with(f"{self.state}/nodes/{node}")
+                if "guest=mayfly-shell-" in line and instance_of(pid, line) is None]
+
+    def idle_shells(self, node):
+        """How many shells the agent of a node has ready, as it says itself; a process is there before its shell is."""
+        try:
+            address = (self.state / "run" / f"{node}.http").read_text().strip()
+            with urllib.request.urlopen(f"http://{address}/metrics", timeout=5) as page:
+                return int(float(re.search(r"^mayfly_shells (\S+)", page.read().decode(), re.M).group(1)))
+        except OSError:
+            return -1
 
     def null_processes(self, node):
         return [line for _, line in processes_with(f"{self.state}/nodes/{node}") if "mayfly-null" in line]

@@ -22,7 +22,7 @@ import time
 
 import netns
 import story
-from cluster import BIN, MAYFLY, Cluster, cmdline, processes_with, wait_until
+from cluster import BIN, MAYFLY, Cluster, cmdline, processes_with, wait_until, zombie
 from follow import Follower
 from outside import Outside
 from peer import Peer
@@ -215,6 +215,14 @@ class Runner:
             self.down.add(name)
             self.frozen.discard(name)
 
+    def stop(self, name):
+        """The keeper tells its agent, which tells the broker; both have ended when the keeper has, which holds its pid file until then."""
+        wait_until(lambda: cmdline(self.c.pid(name)), START_S, f"{name} runs, to be stopped")
+        pid = self.c.pid(name)
+        os.kill(pid, signal.SIGTERM)
+        wait_until(lambda: zombie(pid), START_S, f"{name} has ended")
+        self.down.add(name)
+
     def kill_guest(self, life):
         if self.driver == "libvirt":
             with contextlib.suppress(KeyError, ProcessLookupError):
@@ -303,7 +311,7 @@ class Runner:
         with Peer(self.c, "operator", "admin") as peer:
             for _ in range(REFUSALS):
                 peer.say("provision", request_id=os.urandom(8).hex(), group="filler", count=1, image="no-such-image", offering="small",
-                         user_data=os.urandom(60000))
+                         user_data=b"-" + os.urandom(59999))
                 message = peer.hear(timeout=3)
                 if not message or message[1]["code"] == "store-full":  # the very first is held back, not refused
                     return

@@ -14,6 +14,7 @@ STATEMENTS = {
     "provision": rf"(?P<group>{NAME}) (?P<count>\d+)(?P<options>(?: (?:policy|min|image|spread)=\S+)*)",
     "scale": rf"(?P<group>{NAME}) (?P<count>\d+)",
     "kill": rf"(?:(?P<guest>guest {NAME}/\d+)|(?P<agent>agent )?(?P<name>{MEMBER}))",
+    "stop": r"(?P<name>node-\d+)",
     "freeze": rf"(?P<agent>agent )?(?P<name>{MEMBER})",
     "thaw": rf"(?P<agent>agent )?(?P<name>{MEMBER})",
     "start": rf"(?P<name>{MEMBER})",

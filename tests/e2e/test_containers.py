@@ -1,6 +1,7 @@
 """Workers, broker and monitor as containers, with podman and runc and real guests. In way (b) a worker is its own hypervisor, with QEMU inside
 the container; in way (a) it uses the host's libvirt by its socket. docs/CONTAINERS.md tells what is promised of each."""
 import pathlib
+import re
 import shutil
 import tempfile
 
@@ -256,6 +257,27 @@ def test_host_libvirt_without_the_right_to_kill(host_harmless):
     kill(c.libvirt.guests()[ids.pop()])
     c.wait_events("instance.died", 1, since)
     c.wait_running("web", 1)
+    c.ok("destroy", "web", "--wait", timeout=120)
+
+
+@pytest.fixture
+def host_auto(request, runtime):
+    def nodes(state):
+        spec = host_worker(state, "w0", "--pid", "host")
+        return {"w0": spec | {"agent": ["auto" if word == "qemu" else word for word in spec["agent"]]}}
+    yield from make(request, nodes, host_libvirt)
+
+
+def test_host_libvirt_is_asked_about_kvm(host_auto):
+    """Its container has no /dev/kvm: what counts is what the host's libvirt offers, and that a guest of that boots."""
+    c = host_auto
+    assert c.libvirt.guests() == {}, "what was tried is gone"
+    if c.nodes_by_name()["w0"]["driver"] == "libvirt/qemu":
+        assert re.search("guests are emulated", c.log("w0")) and "/dev/kvm:" not in c.log("w0")
+    ids = set(provision(c, 1))
+    assert set(c.libvirt.guests()) == ids
+    c.restart("w0")
+    wait_until(lambda: c.state_of("w0") == "ready" and {r["id"] for r in c.running("web")} == ids, 60, "w0 is back")
     c.ok("destroy", "web", "--wait", timeout=120)
 
 

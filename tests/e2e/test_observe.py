@@ -227,6 +227,25 @@ def test_healthz_tells_by_its_exit_code(null3, tmp_path):
         assert done.code == 1 and "HTTP" in done.err
 
 
+def test_healthz_tries_every_address_of_a_name(tmp_path):
+    """As localhost is two addresses on most machines, and a program listens on one."""
+    hosts = tmp_path / "hosts"
+    hosts.write_text("127.0.0.2 twofold\n127.0.0.1 twofold\n")
+    there = ["unshare", "-m", "sh", "-c", 'mount --bind "$0" /etc/hosts && exec "$@"', hosts]
+    if (done := subprocess.run([*there, "true"], capture_output=True, text=True)).returncode:
+        pytest.skip(f"no mount namespace here: {done.stderr.strip()}")
+    with socket.create_server(("127.0.0.2", 0)) as server:  # the resolver has the other one first
+        def answer():
+            peer = server.accept()[0]
+            peer.recv(1000)
+            peer.sendall(b"HTTP/1.1 200 OK\r\n\r\nok\n")
+            peer.close()
+        thread = threading.Thread(target=answer, daemon=True)
+        thread.start()
+        done = subprocess.run([*there, MAYFLY, "healthz", "--http", f"twofold:{server.getsockname()[1]}"], capture_output=True, text=True, timeout=30)
+        assert (done.returncode, done.stdout) == (0, "ok\n"), done.stderr
+
+
 def test_a_taken_place_is_told(null3, tmp_path):
     c = null3
     args = (c.state / "run" / "health-0.cmd").read_text().split("\n")[:-1]

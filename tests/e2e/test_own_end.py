@@ -5,7 +5,9 @@ import signal
 import pytest
 
 import init
+from cluster import wait_until
 from conftest import make_cluster
+from test_observe import get
 
 GROUP = ("--image", "tiny", "--offering", "small", "--spread", "host", "--wait")
 
@@ -116,3 +118,18 @@ def test_drained_before_its_end(world):
     assert not row.get("cordoned") and not row.get("draining")
     c.ok("scale", "web", 9, "--wait")
     assert any(i["node"] == "node-0" for i in c.running("web"))
+
+
+@pytest.mark.parametrize("world", [("--drain-on-stop", 60000)], indirect=True)
+def test_a_node_that_drains_is_not_ready(world):
+    c, node = world
+    page = lambda: get(c, "node-0", "/readyz")  # noqa: E731
+    assert page() == (200, "ready\n")
+    for other in ("node-1", "node-2"):
+        c.ok("cordon", other)  # so that its drain waits
+    node.signal(signal.SIGTERM)
+    assert wait_until(lambda: (p := page())[0] == 503 and p, 20, "it is not ready any more") == (503, "draining\n")
+    for other in ("node-1", "node-2"):
+        c.ok("uncordon", other)
+    assert node.wait() == 0
+    c.wait_running("web", 6)

@@ -29,7 +29,7 @@ def test_every_file_can_be_read(path):
     ("set silence_ms 5", "set"), ("cluster nodes=3", "cluster"), ("expect event node.failed node-1", "expect"),
     ("expect event node.failed node-1 for 3s", "within"), ("expect no event node.failed within 3s", "for"),
     ("expect running web within 3s", "expect"), ("cut node-1", "cut"), ("provision Web 3", "provision"), ("clock node-1 3600s", "clock"),
-    ("subscribe fast me", "subscribe"), ("disk health-0 full", "disk"),
+    ("subscribe fast me", "subscribe"), ("disk health-0 full", "disk"), ("stop broker", "stop"), ("stop node-4", "node-4"),
 ])
 def test_bad_lines_are_refused_with_their_number(tmp_path, line, word):
     with pytest.raises(story.Wrong) as refusal:

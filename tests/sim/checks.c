@@ -65,8 +65,9 @@ static void check_i2(struct mf_sim_world *world)
     char name[200];
     for (const struct mf_sim_instance *instance = world->model->living; instance; instance = instance->next) {
         const struct mf_sim_instance *current = instance->slot->current;
-        if (instance->state == MF_INSTANCE_STATE_LOST && current->state == MF_INSTANCE_STATE_RUNNING &&
-            mf_sim_broker_is_up(world->broker) && !mf_sim_store_is_full(mf_sim_broker_store(world->broker)) &&
+        if (instance->state == MF_INSTANCE_STATE_LOST && current &&
+            current->state == MF_INSTANCE_STATE_RUNNING && mf_sim_broker_is_up(world->broker) &&
+            !mf_sim_store_is_full(mf_sim_broker_store(world->broker)) &&
             world->now - later(current->since, mf_sim_broker_since(world->broker)) > COMMIT_BOUND_MS)
             mf_sim_fail(world, "I2", "%s is still lost and not a tombstone, while its successor runs",
                         mf_sim_instance_name(instance, name));
@@ -104,6 +105,7 @@ static void check_i8_nodes(struct mf_sim_world *world)
         if (!view || view->state == MF_NODE_STATE_FAILED || !view->state || node->silent_since < 0)
             continue;
         mf_ms since = later(later(node->silent_since, hears), mf_sim_broker_since(world->broker));
+        since = later(since, node->awaited_until);
         if (world->now - since > VERDICT_BOUND_MS)
             mf_sim_fail(world, "I8", "%s is silent for %lld ms and still %s", node->name,
                         (long long)(world->now - since), mf_node_state_word(view->state));
@@ -219,8 +221,8 @@ static bool instance_well(struct mf_sim_world *world, const struct mf_sim_instan
     const char *node = instance->view ? instance->view->name : "no node";
     const char *room;
     mf_sim_instance_name(instance, name);
-    bool wanted =
-        instance->group->state == MF_GROUP_STATE_ACTIVE && instance->slot->number < instance->group->desired;
+    bool wanted = instance->group->state == MF_GROUP_STATE_ACTIVE &&
+                  instance->slot->number < instance->group->desired + instance->group->spares;
     if (!wanted || instance->slot->current != instance)
         return not_well(ret_why, size, "%s is left over, %s on %s", name,
                         mf_instance_state_word(instance->state), node);
@@ -228,6 +230,8 @@ static bool instance_well(struct mf_sim_world *world, const struct mf_sim_instan
     case MF_INSTANCE_STATE_RUNNING:
         if (!mf_sim_hypervisor_find(&instance->view->host->hypervisor, instance->id))
             return not_well(ret_why, size, "%s is recorded on %s but is not there", name, node);
+        if (!mf_sim_model_well(instance))
+            return not_well(ret_why, size, "%s runs on %s and is not ready", name, node);
         return true;
     case MF_INSTANCE_STATE_PENDING: /* its group's instances are alike: one look a time is enough */
         if (instance->group->no_room != world->now && (room = where_it_fits(world, instance->group)))
@@ -246,7 +250,8 @@ static bool groups_well(struct mf_sim_world *world, char *ret_why, size_t size)
         const struct mf_sim_group *group = value;
         if (group->state == MF_GROUP_STATE_ENDING)
             return not_well(ret_why, size, "group %s is still ending", group->name);
-        for (uint64_t i = 0; group->state == MF_GROUP_STATE_ACTIVE && i < group->desired; i++) {
+        uint64_t slots = group->state == MF_GROUP_STATE_ACTIVE ? group->desired + group->spares : 0;
+        for (uint64_t i = 0; i < slots; i++) {
             const struct mf_sim_slot *slot = mf_map_get_u64(group->slots, i);
             if (!slot || !slot->current || slot->current->state == MF_INSTANCE_STATE_GONE)
                 return not_well(ret_why, size, "slot %s/%llu is empty", group->name, (unsigned long long)i);

@@ -1,10 +1,10 @@
 /* A worker that is told to end: the keeper's own order of steps (worker/keeper/ending.c) around the real
  * agent. In worlds whose guests end with their worker it kills them and has that told; elsewhere they live
- * on, but at-most ones. */
+ * on, but at-most ones, and the agent tells that it will be back. */
 #include "sim_node.h"
 #include "weather.h"
 
-enum { QUIET_MS = 500, KILL_MS = 2000, LOOK_MS = 10, ANSWER_MS = 1500 };
+enum { QUIET_MS = 500, KILL_MS = 2000, LOOK_MS = 10, ANSWER_MS = 1500, STOP_MS = 3000 };
 
 static void tell(struct mf_sim_node *node, const struct mf_worker_event *what)
 {
@@ -17,7 +17,7 @@ static void next_look(struct mf_sim_node *node, mf_ms delay_ms)
     mf_sim_after(node->world, &node->keeper.ending, delay_ms);
 }
 
-static void stop(struct mf_sim_node *node)
+static void stopped(struct mf_sim_node *node)
 {
     bool again = node->keeper.again;
     if (mf_sim_weather_die_with_me(node->world->weather))
@@ -26,6 +26,32 @@ static void stop(struct mf_sim_node *node)
         mf_sim_node_kill_worker(node);
     if (again)
         mf_sim_node_start(node);
+}
+
+/* The broker may wait for its return, counted from when it heard of this at the latest. */
+static void stop(struct mf_sim_node *node)
+{
+    struct mf_sim_keeper *keeper = &node->keeper;
+    if (mf_sim_weather_die_with_me(node->world->weather) || !node->core) {
+        stopped(node);
+        return;
+    }
+    keeper->phase = MF_SIM_STOPPING;
+    keeper->phase_until = node->world->now + STOP_MS;
+    node->awaited_until = keeper->phase_until + mf_sim_weather_broker(node->world->weather)->agent_grace_ms;
+    tell(node, &(struct mf_worker_event){.kind = MF_WORKER_GO});
+    next_look(node, LOOK_MS);
+}
+
+/* Until the agent has been told, and the broker has answered it or had its time. */
+static void look_whether_it_went(struct mf_sim_node *node)
+{
+    const struct mf_sim_keeper *keeper = &node->keeper;
+    bool going = node->core && (keeper->n_mail || mf_worker_going(node->core));
+    if (going && node->world->now < keeper->phase_until)
+        next_look(node, LOOK_MS);
+    else
+        stopped(node);
 }
 
 static void end(struct mf_sim_node *node)
@@ -57,7 +83,7 @@ void mf_sim_node_end(struct mf_sim_node *node, mf_ms drain_ms)
     } else if (keeper->phase <= MF_SIM_DRAINING) {
         end(node);
     } else {
-        stop(node);
+        stopped(node);
     }
 }
 
@@ -126,6 +152,9 @@ void mf_sim_ending_fires(struct mf_sim_event *event)
         break;
     case MF_SIM_TELLING:
         stop(node);
+        break;
+    case MF_SIM_STOPPING:
+        look_whether_it_went(node);
         break;
     }
 }

@@ -119,8 +119,8 @@ static uint64_t count_running(const struct play *self, const char *group)
 {
     uint64_t n = 0;
     for (const struct mf_sim_instance *i = self->world->model->living; i; i = i->next) {
-        bool only =
-            i->state == MF_INSTANCE_STATE_RETIRING && i->slot->current->state != MF_INSTANCE_STATE_RUNNING;
+        bool only = i->state == MF_INSTANCE_STATE_RETIRING &&
+                    !(i->slot->current && i->slot->current->state == MF_INSTANCE_STATE_RUNNING);
         n += (i->state == MF_INSTANCE_STATE_RUNNING || only) && strcmp(i->group->name, group) == 0;
     }
     return n;

@@ -4,6 +4,7 @@
 #include "model.h"
 #include "sim_node.h"
 #include "weather.h"
+#include "wellbeing.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -57,6 +58,7 @@ void mf_sim_hypervisor_init(struct mf_sim_hypervisor *self, struct mf_sim_node *
 static void guest_free(struct mf_sim_guest *guest)
 {
     mf_sim_cancel(guest->node->world, &guest->end);
+    mf_sim_wellbeing_end(guest);
     free(guest);
 }
 
@@ -133,6 +135,7 @@ static void draw_life(struct mf_sim_guest *guest)
         life = mf_sim_between(world, 1, 400);
     if (life)
         mf_sim_after(world, &guest->end, life);
+    mf_sim_wellbeing_begin(guest);
 }
 
 struct mf_sim_guest *mf_sim_hypervisor_appear(struct mf_sim_hypervisor *self, struct mf_uuid id,

@@ -18,6 +18,8 @@ struct mf_sim_guest {
     bool watched;                     /* the keeper holds its pidfd */
     struct mf_sim_instance *instance; /* whose it is; NULL for a stranger */
     struct mf_sim_event end;          /* when it dies by itself, if it does */
+    bool ready, ailing;               /* it said that it is well; it is so no more */
+    struct mf_sim_event says, ails;   /* when */
     struct mf_sim_node *node;
 };
 struct mf_sim_hypervisor {

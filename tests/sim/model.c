@@ -112,7 +112,9 @@ static void group_created(struct mf_sim_model *self, const struct mf_ev_group_cr
                                    .crashes = mf_str_is(ev->image, "crash"),
                                    .bad = mf_str_is(ev->image, "bad"),
                                    .min = ev->min,
-                                   .desired = ev->desired};
+                                   .desired = ev->desired,
+                                   .spares = ev->spares,
+                                   .waits_ready = ev->health.ready > MF_READINESS_NONE};
     mf_sim_model_text(group->name, sizeof(group->name), ev->group);
     mf_sim_model_zone(group->zone, ev->require);
     const struct mf_rec_resources *size = mf_map_get_str(self->offerings, ev->offering);
@@ -142,6 +144,14 @@ static void group_moves(struct mf_sim_model *self, struct mf_uuid id, enum mf_gr
         group->state = state;
 }
 
+static void group_scaled(struct mf_sim_group *group, const struct mf_ev_group_scaled *ev, mf_ms now)
+{
+    group->desired = ev->desired;
+    group->changed = now;
+    if (ev->spares_too)
+        group->spares = ev->spares;
+}
+
 static void offering_added(struct mf_sim_model *self, const struct mf_rec_offering *offering)
 {
     struct mf_rec_resources *size = mf_sim_alloc(sizeof(*size));
@@ -168,7 +178,7 @@ static void fold(struct mf_sim_model *self, const struct mf_sim_row *row, const 
         break;
     case MF_EV_GROUP_SCALED:
         if ((group = mf_sim_model_group(self, event->group_scaled.group_id)))
-            group->desired = event->group_scaled.desired, group->changed = self->world->now;
+            group_scaled(group, &event->group_scaled, self->world->now);
         break;
     case MF_EV_GROUP_ENDING:
         group_moves(self, event->group_ending.group_id, MF_GROUP_STATE_ENDING);

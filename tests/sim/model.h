@@ -16,9 +16,10 @@ struct mf_sim_group {
     enum mf_group_state state;
     enum mf_policy policy;
     bool crashes, bad; /* what its image does: dies at once, is never born */
-    uint64_t desired, min;
-    mf_ms no_room; /* when it was last found that no node has room for one of it */
-    mf_ms changed; /* its number of slots, on the world's clock */
+    uint64_t desired, min, spares;
+    bool waits_ready; /* its guests say when they are well */
+    mf_ms no_room;    /* when it was last found that no node has room for one of it */
+    mf_ms changed;    /* its number of slots, on the world's clock */
     struct mf_rec_resources size;
     char zone[64];        /* required label zone=, or empty */
     struct mf_map *slots; /* by number */
@@ -32,6 +33,7 @@ struct mf_sim_instance {
     struct mf_sim_nodeview *view; /* where; NULL before it was placed */
     mf_ms since, grace_ms;        /* in this state, on the world's clock */
     mf_ms ended;                  /* when its guest physically ended; 0 while it has not */
+    bool ready;                   /* it said that it is well */
     bool forgotten;               /* its node was; what it does nobody knows */
     struct mf_sim_instance *next; /* among those that are not gone */
     struct mf_sim_instance **of_list;
@@ -89,7 +91,12 @@ void mf_sim_model_guest_ends(struct mf_sim_model *self, struct mf_uuid id);
 /* I3: its processors begin to run (may they?), or cease to. */
 void mf_sim_model_guest_runs(struct mf_sim_model *self, struct mf_sim_guest *guest);
 void mf_sim_model_guest_rests(struct mf_sim_model *self, struct mf_sim_guest *guest);
+/* The same guest, in another slot from now on. */
+void mf_sim_model_guest_moves(struct mf_sim_model *self, struct mf_sim_instance *instance,
+                              struct mf_sim_slot *slot);
 void mf_sim_model_check_i3(struct mf_sim_model *self, const struct mf_sim_guest *guest);
+bool mf_sim_model_well(
+    const struct mf_sim_instance *instance); /* it runs, and has said so if it is to say so */
 bool mf_sim_model_crashes(const struct mf_sim_instance *instance); /* its image dies right after birth */
 struct mf_sim_group *mf_sim_model_active_group(const struct mf_sim_model *self,
                                                const char *name); /* NULL if none */

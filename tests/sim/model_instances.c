@@ -62,9 +62,9 @@ static struct mf_sim_instance *instance_new(struct mf_sim_model *self, struct mf
         mf_sim_fail(self->world, "I2", "%s is born while %s is %s", name,
                     mf_sim_instance_name(slot->current, before),
                     mf_instance_state_word(slot->current->state));
-    if (group->state != MF_GROUP_STATE_ACTIVE || number >= group->desired)
+    if (group->state != MF_GROUP_STATE_ACTIVE || number >= group->desired + group->spares)
         mf_sim_fail(self->world, "I2", "%s is born in a group that wants %llu slots (%s)", name,
-                    (unsigned long long)group->desired, mf_group_state_word(group->state));
+                    (unsigned long long)(group->desired + group->spares), mf_group_state_word(group->state));
     slot->current = instance;
     instance->before = mf_map_put_uuid(self->instances, id, instance);
     if (instance->before && !instance->before->forgotten)
@@ -158,6 +158,45 @@ static void instance_running(struct mf_sim_model *self, struct mf_uuid id)
                     mf_sim_instance_name(instance, name));
 }
 
+/* The hypervisor's word comes first, and the guest must really have said so. */
+static void instance_ready(struct mf_sim_model *self, struct mf_uuid id)
+{
+    struct mf_sim_instance *instance = mf_map_get_uuid(self->instances, id);
+    char name[200];
+    bool may = instance && (instance->state == MF_INSTANCE_STATE_RUNNING ||
+                            instance->state == MF_INSTANCE_STATE_RETIRING);
+    if (!may || instance->ready || !instance->group->waits_ready)
+        mf_sim_fail(self->world, "I7", "%s is said to be ready, and may not be",
+                    instance ? mf_sim_instance_name(instance, name) : "an unknown instance");
+    else
+        instance->ready = true;
+}
+
+/* A spare that is well takes a place that nothing has: of an at-most slot nothing else may even run. */
+static void slot_promoted(struct mf_sim_model *self, const struct mf_sim_row *row,
+                          const struct mf_ev_slot_promoted *ev)
+{
+    struct mf_sim_instance *instance = mf_map_get_uuid(self->instances, ev->id);
+    struct mf_sim_group *group = mf_sim_model_group(self, ev->group_id);
+    char name[200];
+    if (!instance || !group)
+        return;
+    struct mf_sim_slot *slot = slot_of(group, ev->slot);
+    mf_sim_instance_name(instance, name);
+    if (instance->group != group || instance->slot->number != ev->from_slot ||
+        ev->from_slot < group->desired || !mf_sim_is_current(instance) || !mf_sim_model_well(instance))
+        mf_sim_fail(self->world, "I2", "%s is promoted, but is no spare that is well", name);
+    if (ev->slot >= group->desired || ev->generation <= slot->last_generation ||
+        slot->last_cause == row->cause || (slot->current && !mf_sim_is_over(slot->current->state)))
+        mf_sim_fail(self->world, "I2", "%s is promoted into slot %llu, which is not vacant", name,
+                    (unsigned long long)ev->slot);
+    slot->last_generation = instance->generation = ev->generation;
+    slot->last_cause = row->cause;
+    instance->slot->current = NULL;
+    mf_sim_model_guest_moves(self, instance, slot);
+    slot->current = instance;
+}
+
 /* The lost one is current again: its successor must not have run, and is over from here on. */
 static void instance_reinstated(struct mf_sim_model *self, struct mf_uuid id)
 {
@@ -172,7 +211,7 @@ static void instance_reinstated(struct mf_sim_model *self, struct mf_uuid id)
     if (!instance)
         return;
     const struct mf_sim_instance *successor = instance->slot->current;
-    if (successor != instance && successor->state == MF_INSTANCE_STATE_RUNNING)
+    if (successor && successor != instance && successor->state == MF_INSTANCE_STATE_RUNNING)
         mf_sim_fail(self->world, "I2", "%s was reinstated while %s runs",
                     mf_sim_instance_name(instance, name), mf_sim_instance_name(successor, other));
     instance->slot->current = instance;
@@ -200,6 +239,7 @@ static void instance_adopted(struct mf_sim_model *self, const struct mf_ev_insta
         return;
     struct mf_sim_instance *instance = instance_new(self, group, ev->id, ev->slot, ev->generation);
     instance->state = MF_INSTANCE_STATE_RUNNING;
+    instance->ready = group->waits_ready; /* an operator's word */
     instance->view = mf_sim_model_node(self, ev->node);
     if (ev->generation > instance->slot->last_generation)
         instance->slot->last_generation = ev->generation;
@@ -235,6 +275,15 @@ void mf_sim_model_instance_row(struct mf_sim_model *self, const struct mf_sim_ro
         break;
     case MF_EV_INSTANCE_RUNNING:
         instance_running(self, event->instance_running.id);
+        break;
+    case MF_EV_INSTANCE_READY:
+        instance_ready(self, event->instance_ready.id);
+        break;
+    case MF_EV_INSTANCE_UNWELL:
+        instance_moves(self, event->instance_unwell.id, MF_INSTANCE_STATE_TOMBSTONE);
+        break;
+    case MF_EV_SLOT_PROMOTED:
+        slot_promoted(self, row, &event->slot_promoted);
         break;
     case MF_EV_INSTANCE_FAILED:
         instance_moves(self, event->instance_failed.id, MF_INSTANCE_STATE_TOMBSTONE);

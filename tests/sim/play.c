@@ -194,6 +194,15 @@ static bool do_kill(struct play *self)
     return true;
 }
 
+static bool do_stop(struct play *self)
+{
+    struct mf_sim_node *node = node_named(self, mf_sim_play_word(self, 1));
+    if (!node)
+        return mf_sim_play_unreadable(self);
+    mf_sim_node_end(node, 0);
+    return true;
+}
+
 static bool stop_or_go(struct play *self, bool stop)
 {
     struct mf_sim_node *node = node_named(self, mf_sim_play_word(self, self->at->n - 1));
@@ -348,21 +357,14 @@ static bool carry_out(struct play *self)
     static const struct {
         const char *verb;
         bool (*act)(struct play *self);
-    } verbs[] = {{"provision", do_provision},
-                 {"scale", do_scale},
-                 {"kill", do_kill},
-                 {"freeze", do_freeze},
-                 {"thaw", do_thaw},
-                 {"start", do_start},
-                 {"cut", do_cut},
-                 {"heal", do_heal},
-                 {"clock", do_clock},
-                 {"driver", do_driver},
-                 {"disk", do_disk},
-                 {"operator", do_operator},
-                 {"subscribe", do_subscribe},
-                 {"mark", mf_sim_play_mark},
-                 {"expect", mf_sim_play_expect}};
+    } verbs[] = {{"provision", do_provision}, {"scale", do_scale},
+                 {"kill", do_kill},           {"stop", do_stop},
+                 {"freeze", do_freeze},       {"thaw", do_thaw},
+                 {"start", do_start},         {"cut", do_cut},
+                 {"heal", do_heal},           {"clock", do_clock},
+                 {"driver", do_driver},       {"disk", do_disk},
+                 {"operator", do_operator},   {"subscribe", do_subscribe},
+                 {"mark", mf_sim_play_mark},  {"expect", mf_sim_play_expect}};
     for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++)
         if (mf_sim_play_is(self, 0, verbs[i].verb))
             return verbs[i].act(self);

@@ -91,9 +91,9 @@ static int read_setting(struct mf_sim_script *self, const struct mf_sim_statemen
 
 static bool is_verb(const char *word)
 {
-    static const char *const verbs[] = {"provision", "scale",    "kill",      "freeze", "thaw",
-                                        "start",     "cut",      "heal",      "clock",  "driver",
-                                        "disk",      "operator", "subscribe", "mark",   "expect"};
+    static const char *const verbs[] = {"provision", "scale",     "kill", "stop",  "freeze", "thaw",
+                                        "start",     "cut",       "heal", "clock", "driver", "disk",
+                                        "operator",  "subscribe", "mark", "expect"};
     for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++)
         if (strcmp(word, verbs[i]) == 0)
             return true;

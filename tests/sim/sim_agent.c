@@ -28,6 +28,10 @@ static void carry_out(struct mf_sim_node *node, const struct mf_worker_action *a
     case MF_WORKER_LEASE_GRANT:
         mf_sim_fencer_action(node, action);
         break;
+    case MF_WORKER_FETCH:
+    case MF_WORKER_FETCH_OVER:
+        mf_sim_images_action(node, action);
+        break;
     case MF_WORKER_QUIET:
     case MF_WORKER_LEFT:
         mf_sim_ending_action(node, action->kind);

@@ -71,7 +71,7 @@ static void add_image(struct mf_sim_entry *entry, const char *name)
     entry->message.kind = MF_MSG_IMAGE_ADD;
     entry->message.image_add.request_id = mf_str(entry->request_id);
     image->name = mf_str(name);
-    image->kernel = mf_str("tiny/vmlinuz");
+    image->kernel = mf_str("https://origin.example/tiny/vmlinuz"); /* fetched; the other lies on every node */
     image->initrd = mf_str("tiny/initrd");
     image->kernel_sha256 = mf_digest_make("kernel", 6);
     image->initrd_sha256 = mf_digest_make("initrd", 6);
@@ -98,7 +98,7 @@ static void provision(struct mf_sim_client *self, struct mf_sim_entry *entry, co
     message->request_id = mf_str(entry->request_id);
     message->group = arena_text(entry, "%s", group);
     message->count = count;
-    message->image = mf_str(mf_sim_weather_image(self->world->weather, spec >> 9));
+    message->image = mf_str(mf_sim_weather_image(self->world->weather, (spec >> 9) & 15));
     if (spec & 128 && mf_sim_weather_fences(self->world->weather))
         message->policy = MF_POLICY_AT_MOST;
     if (spec & 256)
@@ -109,6 +109,11 @@ static void provision(struct mf_sim_client *self, struct mf_sim_entry *entry, co
     if (spec & 8)
         message->user_data.bytes =
             arena_text(entry, "#!/bin/sh\necho %s %llu\n", group, (unsigned long long)spec);
+    if (spec & 1 << 13) {
+        message->health.ready = MF_READINESS_PORT;
+        message->health.boot_ms = mf_sim_weather_boot_limit(self->world->weather);
+    }
+    message->spares = (spec >> 14 & 3) == 3 ? 2 : 0;
     if ((spec & 0x70) == 0x70 && self->world->options.profile != MF_SIM_LARGE) {
         struct mf_label *label = mf_arena_alloc(&entry->arena, sizeof(*label));
         *label = (struct mf_label){mf_str("zone"), mf_str("a")};
@@ -194,7 +199,8 @@ static void ask_something(struct mf_sim_client *self)
     if (self->ledger.groups[which].active)
         change(self, entry, &self->ledger.groups[which]);
     else
-        provision(self, entry, self->ledger.groups[which].name, mf_sim_below(world, 8192), first_count(self));
+        provision(self, entry, self->ledger.groups[which].name, mf_sim_below(world, 1 << 16),
+                  first_count(self));
     ask(self, entry);
 }
 

@@ -1,6 +1,7 @@
 /* The monitor's edge: the real health core, pulses in from the simulated network, verdicts out to the broker.
  * While it is stopped, datagrams wait in a socket buffer of bounded size and come all at once afterwards. */
 #include "sim_health.h"
+#include "check.h"
 #include "clock.h"
 #include "health.h"
 #include "pulse.h"
@@ -39,6 +40,9 @@ static void carry_out(struct mf_sim_health *self, const struct mf_health_action 
     case MF_HEALTH_DATAGRAM:
         if (mf_sim_host_at(self->world, action->address, &to))
             mf_sim_net_datagram(self->world, self->host, to, action->bytes, action->len);
+        break;
+    case MF_HEALTH_LOOK: /* no guest of a world has an address */
+        MF_CHECK(!"looks at a guest");
         break;
     }
 }

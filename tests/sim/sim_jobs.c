@@ -5,6 +5,7 @@
 #include "model.h"
 #include "sim_node.h"
 #include "weather.h"
+#include "wellbeing.h"
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -51,7 +52,8 @@ static void list_halfway(struct mf_sim_job *job)
     job->guests = mf_sim_alloc(sizeof(*job->guests) * (hypervisor->n + 1));
     for (size_t i = 0; i < hypervisor->n; i++) {
         job->guests[i] = (struct mf_worker_guest){.id = hypervisor->guests[i]->id,
-                                                  .running = !hypervisor->guests[i]->paused};
+                                                  .running = !hypervisor->guests[i]->paused,
+                                                  .ready = hypervisor->guests[i]->ready};
         snprintf(job->guests[i].name, sizeof(job->guests[i].name), "%s", hypervisor->guests[i]->name);
     }
 }
@@ -105,6 +107,7 @@ static void end_list(struct mf_sim_job *job)
     for (size_t i = 0; i < job->n_guests && !node->world->failed; i++)
         if (job->guests[i].name[0])
             watch(node, job->guests[i].id);
+    mf_sim_wellbeing_look(node);
     mf_sim_fencer_agent_ready(node);
 }
 

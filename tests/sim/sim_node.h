@@ -15,7 +15,14 @@
 
 enum { MF_SIM_LEASE_PLACES = 64 };
 struct mf_sim_job;
-enum mf_sim_phase { MF_SIM_KEEPING, MF_SIM_DRAINING, MF_SIM_ENDING, MF_SIM_KILLING, MF_SIM_TELLING };
+enum mf_sim_phase {
+    MF_SIM_KEEPING,
+    MF_SIM_DRAINING,
+    MF_SIM_ENDING,
+    MF_SIM_KILLING,
+    MF_SIM_TELLING,
+    MF_SIM_STOPPING
+};
 struct mf_sim_keeper {
     bool up;
     mf_ms started_ms, pulse_ms;
@@ -50,9 +57,11 @@ struct mf_sim_node {
     bool fences;       /* its keeper can end guests by itself */
     bool poisoned;     /* every create fails */
     bool slow, full;   /* its driver takes long; its disk takes no guest */
+    bool stocked;      /* its image cache has what it once fetched */
     struct mf_sim_clock clock;
-    mf_ms disturbed;    /* the last time anything kept it from hearing the broker */
-    mf_ms silent_since; /* neither broker nor monitor hear anything of it since; -1 while they may */
+    mf_ms disturbed;     /* the last time anything kept it from hearing the broker */
+    mf_ms silent_since;  /* neither broker nor monitor hear anything of it since; -1 while they may */
+    mf_ms awaited_until; /* it ended in order and said that it would be back: no longer is its silence none */
     struct mf_sim_path to_broker, to_peers, *to_monitors;
     struct mf_sim_hypervisor hypervisor;
     struct mf_sim_keeper keeper;
@@ -114,6 +123,7 @@ void mf_sim_agent_feed(struct mf_sim_node *node, const struct mf_worker_event *e
 /* -- inside the agent: sim_agent.c and sim_jobs.c */
 void mf_sim_jobs_begin(struct mf_sim_node *node, const struct mf_worker_action *action);
 void mf_sim_jobs_drop(struct mf_sim_node *node, bool host_lives); /* what was half done is done or not */
+void mf_sim_images_action(struct mf_sim_node *node, const struct mf_worker_action *action);
 void mf_sim_jobs_note_death(struct mf_sim_node *node, struct mf_uuid id, mf_ms delay_ms);
 
 #endif

@@ -64,6 +64,24 @@ void mf_sim_model_guest_rests(struct mf_sim_model *self, struct mf_sim_guest *gu
         slot->runs[i] = last < MF_SIM_RUNS ? slot->runs[last] : NULL;
 }
 
+void mf_sim_model_guest_moves(struct mf_sim_model *self, struct mf_sim_instance *instance,
+                              struct mf_sim_slot *slot)
+{
+    struct mf_sim_node *host = instance->view->host;
+    struct mf_sim_guest *guest = host ? mf_sim_hypervisor_find(&host->hypervisor, instance->id) : NULL;
+    bool runs = guest && guest->running;
+    if (runs)
+        mf_sim_model_guest_rests(self, guest);
+    instance->slot = slot;
+    if (runs)
+        mf_sim_model_guest_runs(self, guest);
+}
+
+bool mf_sim_model_well(const struct mf_sim_instance *instance)
+{
+    return instance->state == MF_INSTANCE_STATE_RUNNING && (instance->ready || !instance->group->waits_ready);
+}
+
 bool mf_sim_model_crashes(const struct mf_sim_instance *instance)
 {
     return instance && instance->group->crashes && !mf_sim_healing(instance->group->world);

@@ -339,6 +339,27 @@ mf_ms mf_sim_weather_guest_life(struct mf_sim_weather *self)
     return mf_sim_chance(self->world, self->guest_deaths) ? mf_sim_between(self->world, 0, 60000) + 1 : 0;
 }
 
+enum { BOOT_LIMIT_MS = 20000 };
+
+uint64_t mf_sim_weather_boot_limit(const struct mf_sim_weather *self)
+{
+    return BOOT_LIMIT_MS;
+}
+
+mf_ms mf_sim_weather_guest_ready(struct mf_sim_weather *self)
+{
+    struct mf_sim_world *world = self->world;
+    if (mf_sim_healing(world) || !mf_sim_chance(world, 10))
+        return mf_sim_between(world, 1, 4000);
+    return mf_sim_chance(world, 50) ? -1 : mf_sim_between(world, BOOT_LIMIT_MS - 5000, 2 * BOOT_LIMIT_MS);
+}
+
+mf_ms mf_sim_weather_guest_ails(struct mf_sim_weather *self)
+{
+    bool ails = !mf_sim_healing(self->world) && mf_sim_chance(self->world, 6);
+    return ails ? mf_sim_between(self->world, 1, 60000) : 0;
+}
+
 bool mf_sim_weather_death_missed(struct mf_sim_weather *self)
 {
     return mf_sim_chance(self->world, self->deaths_missed);

@@ -48,7 +48,12 @@ mf_ms mf_sim_weather_destroy_job(struct mf_sim_weather *self, enum mf_errcode *r
 mf_ms mf_sim_weather_list(struct mf_sim_weather *self, enum mf_errcode *ret_code);
 /* I5: all that must not run has ended, where the broker is heard. */
 mf_ms mf_sim_weather_destroy_bound(const struct mf_sim_weather *self);
-mf_ms mf_sim_weather_guest_life(struct mf_sim_weather *self);  /* 0: it does not die by itself */
+mf_ms mf_sim_weather_guest_life(struct mf_sim_weather *self); /* 0: it does not die by itself */
+/* From its first moment until it says that it is well; -1: it never does. And until it is unwell; 0: it stays
+ * well. */
+mf_ms mf_sim_weather_guest_ready(struct mf_sim_weather *self);
+mf_ms mf_sim_weather_guest_ails(struct mf_sim_weather *self);
+uint64_t mf_sim_weather_boot_limit(const struct mf_sim_weather *self); /* that groups ask for */
 bool mf_sim_weather_death_missed(struct mf_sim_weather *self); /* neither pidfd nor event told of it */
 mf_ms mf_sim_weather_agent_restart(struct mf_sim_weather *self);
 mf_ms mf_sim_weather_think(struct mf_sim_weather *self);

@@ -20,6 +20,17 @@ static void trace_alive(const struct mf_msg_monitor_alive *alive)
     stage.alives++;
 }
 
+static void trace_checked(const struct mf_msg_monitor_checked *c, char line[200])
+{
+    size_t guest = 0;
+    while (guest < GUESTS && !mf_uuid_eq(stage.guests[guest].id, c->id))
+        guest++;
+    mf_str_format(line, 200, "%lld g%zu %s%s %llu/%llu%s%.*s\n", (long long)(stage.now - stage.mark), guest,
+                  c->failed ? "fails" : "passes", c->never_passed ? ", never passed" : "",
+                  (unsigned long long)c->passing, (unsigned long long)c->known, c->text.len ? " " : "",
+                  (int)c->text.len, c->text.len ? c->text.ptr : "");
+}
+
 static void trace_message(const struct mf_message *message)
 {
     char line[200] = "";
@@ -32,6 +43,8 @@ static void trace_message(const struct mf_message *message)
                       (unsigned long long)v->epoch, mf_verdict_word(v->verdict),
                       mf_evidence_word(v->evidence), (unsigned long long)v->silent_ms,
                       (unsigned long long)v->closed_ms, (unsigned long long)v->agent_dead_ms);
+    else if (message->kind == MF_MSG_MONITOR_CHECKED)
+        trace_checked(&message->monitor_checked, line);
     else {
         assert_int_equal(message->kind, MF_MSG_MONITOR_ALIVE);
         trace_alive(&message->monitor_alive);
@@ -143,6 +156,60 @@ void stage_heal(void)
     memset(stage.cut, 0, sizeof(stage.cut));
 }
 
+/* -- guests that are looked at */
+
+static void look_begun(const struct mf_health_look *look)
+{
+    struct stage_look *out = &stage.looks[stage.n_looks++];
+    struct stage_guest *guest = stage.guests;
+    assert_true(stage.n_looks <= ON_THE_WAY);
+    while (strcmp(guest->address, look->address) != 0)
+        assert_true(++guest < stage.guests + GUESTS);
+    guest->looked++;
+    stage.begun++;
+    *out = (struct stage_look){.number = look->number,
+                               .how = guest->unreachable               ? MF_LOOK_VOID
+                                      : guest->broken || guest->silent ? MF_LOOK_FAILED
+                                                                       : MF_LOOK_PASSED,
+                               .due = stage.now + (guest->silent ? look->timeout_ms : LOOK_MS),
+                               .text = guest->silent ? "timed out" : "refused"};
+}
+
+static void finish_looks(void)
+{
+    for (size_t i = 0; i < stage.n_looks;)
+        if (stage.looks[i].due <= stage.now) {
+            struct stage_look look = stage.looks[i];
+            stage.looks[i] = stage.looks[--stage.n_looks];
+            stage_feed(&(struct mf_health_event){
+                .kind = MF_HEALTH_LOOKED, .look = look.number, .how = look.how, .text = look.text});
+        } else {
+            i++;
+        }
+}
+
+void stage_told_guest_as(size_t guest, struct mf_rec_check check)
+{
+    struct mf_message message = {.kind = MF_MSG_MONITOR_GUEST};
+    message.monitor_guest.id = stage.guests[guest].id;
+    message.monitor_guest.address = mf_str(stage.guests[guest].address);
+    message.monitor_guest.checks.items = &check;
+    message.monitor_guest.checks.n = 1;
+    stage_feed_message(&message);
+}
+
+void stage_told_guest(size_t guest)
+{
+    stage_told_guest_as(guest,
+                        (struct mf_rec_check){.kind = MF_CHECK_KIND_TCP, .port = 80, .every_ms = 1000});
+}
+
+void stage_withdrawn(size_t guest)
+{
+    stage_feed_message(
+        &(struct mf_message){.kind = MF_MSG_MONITOR_GUEST, .monitor_guest = {.id = stage.guests[guest].id}});
+}
+
 /* -- feeding */
 
 void stage_feed(const struct mf_health_event *event)
@@ -154,6 +221,10 @@ void stage_feed(const struct mf_health_event *event)
         struct mf_buf head = {0}, body = {0};
         if (action.kind == MF_HEALTH_DATAGRAM) {
             datagram_left(&action);
+            continue;
+        }
+        if (action.kind == MF_HEALTH_LOOK) {
+            look_begun(&action.look);
             continue;
         }
         mf_message_encode(action.message, &head, &body); /* asserts that it obeys the table */
@@ -235,6 +306,9 @@ static mf_ms next_time(void)
     for (size_t i = 0; i < stage.n_echoes; i++)
         if (stage.echoes[i].due < next)
             next = stage.echoes[i].due;
+    for (size_t i = 0; i < stage.n_looks; i++)
+        if (stage.looks[i].due < next)
+            next = stage.looks[i].due;
     return next < stage.now ? stage.now : next;
 }
 
@@ -249,6 +323,7 @@ void stage_run_to(mf_ms ms)
                     stage_beat(&stage.nodes[i]);
             }
         deliver_echoes();
+        finish_looks();
         stage_feed_kind(MF_HEALTH_TICK);
     }
     stage.now = stage.mark + ms;
@@ -313,6 +388,10 @@ int stage_begin(void **state)
     mf_random_seed(&stage.random, 1);
     stage.core = new_core(true);
     stage.now = stage.mark = 100000;
+    for (size_t i = 0; i < GUESTS; i++) {
+        stage.guests[i].id.bytes[0] = (uint8_t)(i + 1);
+        mf_str_format(stage.guests[i].address, sizeof(stage.guests[i].address), "10.1.0.%zu", i + 1);
+    }
     for (size_t i = 0; i < NODES; i++) {
         mf_str_format(stage.nodes[i].name, sizeof(stage.nodes[i].name), "n%zu", i);
         mf_str_format(stage.nodes[i].address, sizeof(stage.nodes[i].address), "10.0.0.%zu:7711", i + 1);

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { GUESTS = 8, LOOK_MS = 5 };
 enum { NODES = 6, MONITOR = NODES, ON_THE_WAY = 256, PULSE_MS = 200, SILENCE_MS = 1200, GRACE_MS = 30000 };
 
 struct stage_node {
@@ -30,6 +31,18 @@ struct stage_datagram {
     mf_ms due;
     uint8_t bytes[MF_PULSE_SIZE];
 };
+struct stage_guest {
+    struct mf_uuid id;
+    char address[16];
+    bool broken, silent, unreachable; /* refuses; does not answer at all; there is no way to it */
+    unsigned looked;                  /* looks that reached it */
+};
+struct stage_look {
+    mf_ms due;
+    uint64_t number;
+    enum mf_look_end how;
+    const char *text;
+};
 struct health_stage {
     struct mf_health *core;
     struct stage_node nodes[NODES];
@@ -44,6 +57,10 @@ struct health_stage {
     struct stage_datagram echoes[ON_THE_WAY];
     size_t n_echoes;
     unsigned sent; /* datagrams by the monitor */
+    struct stage_guest guests[GUESTS];
+    struct stage_look looks[ON_THE_WAY];
+    size_t n_looks;
+    unsigned begun; /* looks, so far */
 };
 extern struct health_stage stage;
 
@@ -60,6 +77,11 @@ void stage_feed_message(const struct mf_message *message);
 void stage_feed_bytes(const uint8_t *bytes, size_t len); /* a datagram */
 void stage_welcome(void);
 void stage_told(struct stage_node *node, bool connected, enum mf_node_state state); /* monitor-node */
+
+/* monitor-guest: one TCP check each second, three failures are too many. */
+void stage_told_guest(size_t guest);
+void stage_told_guest_as(size_t guest, struct mf_rec_check check);
+void stage_withdrawn(size_t guest);
 
 void stage_pulse_bytes(const struct stage_node *node, uint64_t counter, uint8_t ret_bytes[MF_PULSE_SIZE]);
 void stage_beat(struct stage_node *node); /* one pulse, now */

@@ -9,3 +9,5 @@ add_test(NAME protocol-doc-is-current
          COMMAND ${CMAKE_COMMAND} -DPROGRAM=$<TARGET_FILE:mayfly-protocol-doc> -DINPUT=${MF_TREE}/protocol/tools/preamble.md
                  -DCOMMITTED=${MF_TREE}/docs/PROTOCOL.md -P ${MF_TREE}/protocol/tools/is_current.cmake)
 set_tests_properties(protocol-doc-is-current PROPERTIES LABELS "unit;protocol")
+
+mf_test(test_protocol_user_data SOURCES ${CMAKE_CURRENT_LIST_DIR}/test_protocol_user_data.c USES mf_user_data LABELS unit protocol)

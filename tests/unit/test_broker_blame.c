@@ -16,9 +16,10 @@ enum { NODES = 5 };
 
 struct world {
     struct stage s;
-    bool poisoned[NODES]; /* births fail there */
-    const char *bad[4];   /* images whose births fail everywhere */
-    const char *crash[4]; /* images whose guests die at once */
+    bool poisoned[NODES];   /* births fail there */
+    const char *bad[4];     /* images whose births fail everywhere */
+    const char *crash[4];   /* images whose guests die at once */
+    const char *muddled[4]; /* groups whose user-data is refused at birth */
 };
 
 static void add_image(struct stage *s, const char *name)
@@ -53,6 +54,21 @@ static void provision(struct world *w, const char *group, uint64_t count, const 
     stage_client(&w->s, m);
 }
 
+/* A group for each of these letters, all alike. */
+static void provision_each(struct world *w, const char *groups, uint64_t count, const char *image)
+{
+    for (; *groups; groups++)
+        provision(w, (const char[]){*groups, 0}, count, image);
+}
+
+/* Groups that have nothing in common. */
+static void provision_three_images(struct world *w)
+{
+    provision(w, "a", 1, "x");
+    provision(w, "b", 1, "y");
+    provision(w, "c", 1, "z");
+}
+
 static bool among(const char *const *names, struct mf_str name)
 {
     for (int i = 0; i < 4; i++)
@@ -72,6 +88,10 @@ static void work(struct world *w)
             continue;
         if (order.kind == MF_MSG_ORDER_DESTROY) {
             stage_answer(&w->s, node, &order, "ok");
+            continue;
+        }
+        if (among(w->muddled, order.order_create.group)) {
+            stage_answer(&w->s, node, &order, "user-data");
             continue;
         }
         stage_answer(&w->s, node, &order, w->poisoned[node] || among(w->bad, image) ? "driver" : "ok");
@@ -113,18 +133,31 @@ static size_t running(struct world *w, const char *group)
     return mf_group_active(w->s.b, mf_str(group))->running;
 }
 
+/* Births of three groups have failed on node-2 of four. */
+static void open_poisoned(struct world *w)
+{
+    open_world(w, 4);
+    w->poisoned[2] = true;
+    provision_each(w, "abc", 4, "tiny");
+    work(w);
+}
+
+/* An image that no node of these can boot, ordered a first time. */
+static void open_bad(struct world *w, int nodes, uint64_t count)
+{
+    open_world(w, nodes);
+    w->bad[0] = "bad";
+    provision(w, "a", count, "bad");
+    work(w);
+}
+
 /* ------------------------------------------------------------------ a node */
 
 static void test_a_poisoned_node(void **state)
 {
     struct world w;
 
-    open_world(&w, 4);
-    w.poisoned[2] = true;
-    provision(&w, "a", 4, "tiny");
-    provision(&w, "b", 4, "tiny");
-    provision(&w, "c", 4, "tiny");
-    work(&w);
+    open_poisoned(&w);
     assert_int_equal(stage_count_rows(&w.s, MF_EV_NODE_QUARANTINED), 1);
     assert_true(node(&w, "node-2")->quarantined_until > 0);
     assert_int_equal(stage_count_rows(&w.s, MF_EV_SLOT_FORGIVEN), 3);
@@ -161,10 +194,7 @@ static void test_failures_under_quarantine(void **state)
     open_world(&w, 4);
     w.poisoned[0] = true;
     only_node_0(&w, 4, true);
-    provision(&w, "a", 1, "tiny");
-    provision(&w, "b", 1, "tiny");
-    provision(&w, "c", 1, "tiny");
-    provision(&w, "d", 1, "tiny");
+    provision_each(&w, "abcd", 1, "tiny");
     only_node_0(&w, 4, false);
     work(&w);
     assert_int_equal(stage_count_rows(&w.s, MF_EV_INSTANCE_FAILED), 4);
@@ -228,9 +258,7 @@ static void test_a_lonely_node_is_not_shut(void **state)
 
     open_world(&w, 1);
     w.poisoned[0] = true;
-    provision(&w, "a", 1, "tiny");
-    provision(&w, "b", 1, "other");
-    provision(&w, "c", 1, "third");
+    provision_three_images(&w);
     live(&w, 10000);
     assert_int_equal(stage_count_rows(&w.s, MF_EV_NODE_QUARANTINED), 0);
     w.poisoned[0] = false;
@@ -243,12 +271,7 @@ static void test_an_operator_ends_a_quarantine(void **state)
 {
     struct world w;
 
-    open_world(&w, 4);
-    w.poisoned[2] = true;
-    provision(&w, "a", 4, "tiny");
-    provision(&w, "b", 4, "tiny");
-    provision(&w, "c", 4, "tiny");
-    work(&w);
+    open_poisoned(&w);
     assert_true(node(&w, "node-2")->quarantined_until > 0);
     stage_operator(&w.s, MF_MSG_NODE_UNCORDON, "node-2");
     assert_int_equal(stage_count_rows(&w.s, MF_EV_NODE_RELEASED), 1);
@@ -262,12 +285,7 @@ static void test_a_quarantine_outlives_the_reign(void **state)
 {
     struct world w;
 
-    open_world(&w, 4);
-    w.poisoned[2] = true;
-    provision(&w, "a", 4, "tiny");
-    provision(&w, "b", 4, "tiny");
-    provision(&w, "c", 4, "tiny");
-    work(&w);
+    open_poisoned(&w);
     stage_restart(&w.s, w.s.n_rows);
     for (int i = 0; i < 4; i++)
         stage_hello(&w.s, i, NULL, 0);
@@ -351,6 +369,29 @@ static void test_others_of_the_image_run(void **state)
     stage_close(&w.s);
 }
 
+/* The worker saw that the group's own user-data is to blame: however many fail, wherever, nobody else pays.
+ */
+static void test_user_data_is_the_groups_own(void **state)
+{
+    struct world w;
+
+    open_world(&w, 4);
+    w.muddled[0] = "a";
+    w.muddled[1] = "b";
+    w.muddled[2] = "c";
+    provision_each(&w, "abc", 8, "tiny");
+    live(&w, 30000);
+    assert_true(stage_count_rows(&w.s, MF_EV_INSTANCE_FAILED) > 24);
+    assert_true(stage_count_rows(&w.s, MF_EV_INSTANCE_FAILED) < 24 * 12); /* they back off */
+    assert_int_equal(stage_count_rows(&w.s, MF_EV_IMAGE_HALTED), 0);
+    assert_int_equal(stage_count_rows(&w.s, MF_EV_NODE_QUARANTINED), 0);
+    provision(&w, "d", 4, "tiny");
+    work(&w);
+    assert_int_equal(running(&w, "d"), 4);
+    stage_reloads(&w.s);
+    stage_close(&w.s);
+}
+
 /* It ran for long, and then every birth of it fails: those that still run do not speak for the new ones. */
 static void test_an_image_that_went_bad(void **state)
 {
@@ -406,10 +447,7 @@ static void test_two_nodes_are_enough_when_there_are_two(void **state)
 {
     struct world w;
 
-    open_world(&w, 2);
-    w.bad[0] = "bad";
-    provision(&w, "a", 2, "bad");
-    work(&w);
+    open_bad(&w, 2, 2);
     assert_int_equal(stage_count_rows(&w.s, MF_EV_IMAGE_HALTED), 1);
     stage_close(&w.s);
 }
@@ -418,10 +456,7 @@ static void test_an_operator_releases_an_image(void **state)
 {
     struct world w;
 
-    open_world(&w, 4);
-    w.bad[0] = "bad";
-    provision(&w, "a", 8, "bad");
-    work(&w);
+    open_bad(&w, 4, 8);
     assert_non_null(image(&w, "bad")->halted);
     w.bad[0] = NULL;
     stage_operator(&w.s, MF_MSG_IMAGE_RELEASE, "bad");
@@ -437,10 +472,7 @@ static void test_a_halt_outlives_the_reign(void **state)
 {
     struct world w;
 
-    open_world(&w, 4);
-    w.bad[0] = "bad";
-    provision(&w, "a", 8, "bad");
-    work(&w);
+    open_bad(&w, 4, 8);
     stage_restart(&w.s, w.s.n_rows);
     for (int i = 0; i < 4; i++)
         stage_hello(&w.s, i, NULL, 0);
@@ -458,10 +490,7 @@ static void test_a_canary_that_is_destroyed(void **state)
 {
     struct world w;
 
-    open_world(&w, 4);
-    w.bad[0] = "bad";
-    provision(&w, "a", 8, "bad");
-    work(&w);
+    open_bad(&w, 4, 8);
     while (mf_uuid_is_zero(image(&w, "bad")->canary)) /* not answered: it stays ordered */
         stage_pass(&w.s, 100);
     stage_destroy(&w.s, "a");
@@ -486,9 +515,7 @@ static void test_bad_images_do_not_shut_node_after_node(void **state)
     w.bad[1] = "y";
     w.bad[2] = "z";
     only_node_0(&w, 5, true);
-    provision(&w, "a", 1, "x");
-    provision(&w, "b", 1, "y");
-    provision(&w, "c", 1, "z");
+    provision_three_images(&w);
     only_node_0(&w, 5, false);
     live(&w, 200000);
     assert_true(stage_count_rows(&w.s, MF_EV_NODE_QUARANTINED) <= 1);
@@ -507,9 +534,7 @@ static void test_a_node_is_acquitted(void **state)
     open_world(&w, 5);
     w.bad[0] = "bad";
     only_node_0(&w, 5, true);
-    provision(&w, "a", 1, "bad");
-    provision(&w, "b", 1, "bad");
-    provision(&w, "c", 1, "bad");
+    provision_each(&w, "abc", 1, "bad");
     only_node_0(&w, 5, false);
     live(&w, 20000);
     assert_int_equal(stage_count_rows(&w.s, MF_EV_NODE_QUARANTINED), 1);
@@ -525,9 +550,7 @@ static void test_orders_that_nobody_answers(void **state)
 
     open_world(&w, 4);
     only_node_0(&w, 4, true);
-    provision(&w, "a", 1, "x");
-    provision(&w, "b", 1, "y");
-    provision(&w, "c", 1, "z");
+    provision_three_images(&w);
     stage_forget_sent(&w.s);
     only_node_0(&w, 4, false);
     stage_pass(&w.s, w.s.config.create_ms + 5000);
@@ -569,6 +592,7 @@ int main(void)
         cmocka_unit_test(test_a_bad_image),
         cmocka_unit_test(test_a_crash_looping_image),
         cmocka_unit_test(test_others_of_the_image_run),
+        cmocka_unit_test(test_user_data_is_the_groups_own),
         cmocka_unit_test(test_an_image_that_went_bad),
         cmocka_unit_test(test_failures_that_lives_disprove),
         cmocka_unit_test(test_one_node_blames_no_image),

@@ -187,7 +187,9 @@ static void test_outbox_is_bounded_and_destroys_go_first(void **state)
                                          .image_add = {.request_id = mf_str("i"),
                                                        .image = {.name = mf_str("tiny"),
                                                                  .kernel = mf_str("k"),
-                                                                 .initrd = mf_str("i")}}});
+                                                                 .kernel_sha256 = {{1}},
+                                                                 .initrd = mf_str("i"),
+                                                                 .initrd_sha256 = {{2}}}}});
     stage_client(
         &s, (struct mf_message){
                 .kind = MF_MSG_OFFERING_ADD,

@@ -291,6 +291,8 @@ static void provision(struct world *w, const char *group)
 
     message.provision.policy = strcmp(group, "db") == 0 ? MF_POLICY_AT_MOST : MF_POLICY_AT_LEAST;
     message.provision.min = chance(w, 50) ? 1 : 0;
+    if (chance(w, 30))
+        message.provision.image = mf_str("extra"); /* if it is there */
     stage_client(&w->s, message);
 }
 
@@ -419,12 +421,46 @@ static void leave(struct world *w, int node, bool dead)
     host->connected = false;
 }
 
+/* An image that is fetched comes and goes, is kept warm or not, and is held by nodes or not. */
+static void stock(struct world *w, int node)
+{
+    struct mf_rec_image image = {.name = mf_str("extra"),
+                                 .disk = mf_str("http://h/d"),
+                                 .disk_sha256 = {{5}},
+                                 .disk_format = MF_DISK_FORMAT_RAW};
+    char id[32];
+
+    snprintf(id, sizeof(id), "i%llu", (unsigned long long)++w->s.next_request);
+    if (chance(w, 30) && w->s.worker[node] && w->s.epoch[node])
+        stage_worker(
+            &w->s, node,
+            (struct mf_message){.kind = MF_MSG_FILE_PROGRESS,
+                                .file_progress = {.epoch = w->s.epoch[node],
+                                                  .sha256 = image.disk_sha256,
+                                                  .state = 1 + (unsigned)mf_random_below(&w->random, 4)}});
+    else if (chance(w, 40))
+        stage_client(&w->s, (struct mf_message){.kind = MF_MSG_IMAGE_ADD,
+                                                .image_add = {.request_id = mf_str(id), .image = image}});
+    else if (chance(w, 60))
+        stage_client(
+            &w->s, (struct mf_message){
+                       .kind = MF_MSG_IMAGE_WARM,
+                       .image_warm = {.request_id = mf_str(id), .image = image.name, .stop = chance(w, 50)}});
+    else
+        stage_client(&w->s,
+                     (struct mf_message){.kind = MF_MSG_IMAGE_REMOVE,
+                                         .image_remove = {.request_id = mf_str(id), .image = image.name}});
+}
+
 static void fault(struct world *w)
 {
     int node = (int)mf_random_below(&w->random, NODES);
     struct host *host = &w->hosts[node];
 
-    switch (mf_random_below(&w->random, 14)) {
+    switch (mf_random_below(&w->random, 15)) {
+    case 14:
+        stock(w, node);
+        return;
     case 13:
         if (host->connected && w->s.epoch[node])
             leave(w, node, chance(w, 50));

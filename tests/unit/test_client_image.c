@@ -43,7 +43,7 @@ static int begin(void **state)
 
 static int end(void **state)
 {
-    static const char *const files[] = {"sub/vmlinuz", "sub", "initrd", "empty", "text", "link", "."};
+    static const char *const files[] = {"sub/vmlinuz", "sub", "initrd", "empty", "text", "link", "disk", "."};
     char path[128];
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
         snprintf(path, sizeof path, "%s/%s", root, files[i]);
@@ -58,7 +58,7 @@ static int end(void **state)
 
 static void takes_what_is_right(void **state)
 {
-    struct mf_image_file file;
+    struct mf_local_file file;
     char error[1024], path[128], text[MF_DIGEST_TEXT];
     assert_int_equal(mf_image_file_read(root, "sub/vmlinuz", MF_IMAGE_KERNEL, &file, error), 0);
     assert_string_equal(file.path, "sub/vmlinuz");
@@ -69,9 +69,9 @@ static void takes_what_is_right(void **state)
                         "1bedd860d8637811e93dea2ca7cfb68d0d985d265edd9e58aa3eb8248a12d13e");
 }
 
-static void refuses(const char *name, enum mf_image_part part, const char *why)
+static void refuses(const char *name, enum mf_local_part part, const char *why)
 {
-    struct mf_image_file file;
+    struct mf_local_file file;
     char error[1024] = "";
     assert_true(mf_image_file_read(root, name, part, &file, error) < 0);
     if (!strstr(error, why))
@@ -95,9 +95,41 @@ static void refuses_what_is_wrong(void **state)
     refuses("link", MF_IMAGE_KERNEL, "outside the image root");
 }
 
+/* What a disk is, is read from it. */
+static void looks_into_disks(void **state)
+{
+    unsigned char qcow2[512] = {'Q', 'F', 'I', 0xfb, 0, 0, 0, 3}, raw[1024] = {0};
+    struct mf_local_file file;
+    char error[1024];
+    put(root, "disk", qcow2, sizeof qcow2);
+    assert_int_equal(mf_image_file_read(root, "disk", MF_IMAGE_DISK, &file, error), 0);
+    assert_int_equal(file.format, MF_DISK_FORMAT_QCOW2);
+    put(root, "disk", raw, sizeof raw);
+    assert_int_equal(mf_image_file_read(root, "disk", MF_IMAGE_DISK, &file, error), 0);
+    assert_int_equal(file.format, MF_DISK_FORMAT_RAW);
+    put(root, "disk", raw, sizeof raw - 1);
+    refuses("disk", MF_IMAGE_DISK, "512-byte sectors");
+    put(root, "disk", qcow2, 40);
+    refuses("disk", MF_IMAGE_DISK, "cut short");
+    qcow2[79] = 4;
+    put(root, "disk", qcow2, sizeof qcow2);
+    refuses("disk", MF_IMAGE_DISK, "another file");
+    qcow2[79] = 0;
+    qcow2[14] = 1;
+    put(root, "disk", qcow2, sizeof qcow2);
+    refuses("disk", MF_IMAGE_DISK, "backing file");
+    put(root, "disk", "<!DOCTYPE html>", 15);
+    refuses("disk", MF_IMAGE_DISK, "web page");
+    put(root, "disk", "\x1f\x8b....", 6);
+    refuses("disk", MF_IMAGE_DISK, "unpack it");
+    put(root, "disk", "KDMV....", 8);
+    refuses("disk", MF_IMAGE_DISK, "VMware");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(takes_what_is_right),
+                                       cmocka_unit_test(looks_into_disks),
                                        cmocka_unit_test(refuses_what_is_wrong)};
     return cmocka_run_group_tests(tests, begin, end);
 }

@@ -75,7 +75,7 @@ static void shows_rows_with_every_key(void **state)
            "{\"id\":\"" ID_TEXT "\",\"group\":\"web\",\"slot\":3,\"generation\":1,\"state\":\"pending\","
            "\"node\":null,\"image\":\"tiny\","
            "\"offering\":\"small\",\"created_ms\":5,\"running_ms\":null,\"cause\":9,\"reason\":null,"
-           "\"current\":false}");
+           "\"current\":false,\"ready_ms\":null,\"address\":null,\"spare\":false,\"born\":null}");
 }
 
 static void refuses_what_is_not_whole(void **state)

@@ -47,6 +47,66 @@ static void understands_all(void **state)
     assert_true(mf_str_is(spec.provision.user_data.bytes, "#!/bin/sh\necho hi\n"));
 }
 
+static void understands_health(void **state)
+{
+    assert_int_equal(parse(GOOD "spares: 2\nnetwork: lab\nmin: 0\nhealth:\n  ready: port\n  boot_ms: 90000\n"
+                                "  watchdog: true\n  checks:\n    - {kind: tcp, port: 80}\n"
+                                "    - kind: http\n      port: 8080\n      path: /healthz\n      fall: 5\n"),
+                     0);
+    const struct mf_rec_guest_health *health = &spec.provision.health;
+    unsigned min = 0;
+    while (strcmp(mf_kind_desc(MF_MSG_PROVISION)->fields[min].name, "min"))
+        min++;
+    assert_int_equal(spec.provision.spares, 2);
+    assert_true(mf_str_is(spec.provision.network, "lab"));
+    assert_true(spec.provision.has >> min & 1); /* none is needed: that was said */
+    assert_int_equal(health->ready, MF_READINESS_PORT);
+    assert_int_equal(health->boot_ms, 90000);
+    assert_true(health->watchdog);
+    assert_int_equal(health->checks.n, 2);
+    assert_int_equal(health->checks.items[0].kind, MF_CHECK_KIND_TCP);
+    assert_int_equal(health->checks.items[0].fall, 0);
+    assert_int_equal(health->checks.items[1].port, 8080);
+    assert_true(mf_str_is(health->checks.items[1].path, "/healthz"));
+    assert_int_equal(health->checks.items[1].fall, 5);
+}
+
+static struct mf_rec_offering offering;
+
+static int parse_offering(const char *text)
+{
+    mf_arena_free(&arena);
+    *error = 0;
+    return mf_spec_parse_offering("o.yaml", mf_str(text), "io", &arena, &offering, error);
+}
+
+static void understands_an_offering(void **state)
+{
+    static const struct {
+        const char *text, *error;
+    } cases[] = {
+        {"vcpus: 2\nmemory_mib: 512\n", "o.yaml:1: disk_mib is missing"},
+        {"vcpus: 2\nmemory_mib: 8\n", "o.yaml:2: memory_mib: 8 is not within 16..16777216"},
+        {"vcpus: 2\nuncapped: yes\n", "o.yaml:2: uncapped: expected true or false, found \"yes\""},
+        {"vcpus: 2\nvcpu: 2\n", "o.yaml:2: unknown key \"vcpu\""},
+        {"name: big\nvcpus: 2\nmemory_mib: 512\ndisk_mib: 9\n",
+         "o.yaml:1: name: the file says \"big\", the command \"io\""},
+        {"", "o.yaml:1: is empty; it needs vcpus"},
+        {"- 2\n", "o.yaml:1: expected a mapping"},
+    };
+    assert_int_equal(parse_offering("vcpus: 2\nmemory_mib: 512\ndisk_mib: 1000\nclass: io\ndisk_iops: 20000\n"
+                                    "uncapped: true\n"),
+                     0);
+    assert_true(mf_str_is(offering.name, "io") && mf_str_is(offering.class, "io"));
+    assert_int_equal(offering.disk_iops, 20000);
+    assert_true(offering.uncapped && !offering.pinned);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        assert_int_equal(parse_offering(cases[i].text), -EINVAL);
+        if (!strstr(error, cases[i].error))
+            fail_msg("case %zu: \"%s\" does not hold \"%s\"", i, error, cases[i].error);
+    }
+}
+
 static void understands_a_file(void **state)
 {
     assert_int_equal(parse(GOOD "user_data_file: hello.sh\n"), 0);
@@ -77,6 +137,19 @@ static void says_where(void **state)
         {GOOD "labels: [a]\n", "g.yaml:5: labels: expected a mapping"},
         {GOOD "labels:\n  Bad_Key: x\n", "g.yaml:5: labels: \"Bad_Key\" is not a label's name"},
         {GOOD "labels: {a: b, a: c}\n", "g.yaml:5: labels: a is said twice"},
+        {GOOD "apply: true\n", "g.yaml:5: unknown key \"apply\""},
+        {GOOD "health: yes\n", "g.yaml:5: health: expected a mapping of keys"},
+        {GOOD "health:\n  ready: soon\n",
+         "g.yaml:6: ready: \"soon\" is not one of its words: none or port or agent"},
+        {GOOD "health:\n  watchdog: 1\n", "g.yaml:6: watchdog: expected true or false, found \"1\""},
+        {GOOD "health:\n  colour: red\n", "g.yaml:6: unknown key \"colour\""},
+        {GOOD "health:\n  checks: {kind: tcp}\n", "g.yaml:6: checks: expected a list"},
+        {GOOD "health:\n  checks:\n    - {kind: tcp}\n", "g.yaml:7: checks: port is missing"},
+        {GOOD "health:\n  checks: [{kind: tcp, port: 0}]\n", "g.yaml:6: port: 0 is not within 1..65535"},
+        {GOOD "health:\n  checks: [1, 2, 3, 4, 5]\n", "g.yaml:6: checks: 5 are more than the limit of 4"},
+        {GOOD "spares: 1001\n", "g.yaml:5: spares: 1001 is not within 0..1000"},
+        {GOOD "user_data_file: a\nuser_data_file: b\n",
+         "g.yaml:6: user_data_file is said twice, first on line 5"},
         {GOOD "user_data: a\nuser_data_file: b\n", "g.yaml:6: user_data_file: there is user_data already"},
         {"group: web\ncount: 1\nimage: tiny\n", "g.yaml:1: offering is missing"},
         {"", "g.yaml:1: is empty"},
@@ -94,7 +167,8 @@ static void says_where(void **state)
 
 static void survives_any_cut(void **state)
 {
-    static const char text[] = GOOD "labels: {a: b}\nuser_data: |\n  x\n";
+    static const char text[] =
+        GOOD "labels: {a: b}\nhealth:\n  checks:\n  - {kind: tcp, port: 80}\nuser_data: |\n  x\n";
     char cut[sizeof text];
     for (size_t n = 0; n < sizeof text; n++) {
         memcpy(cut, text, n);
@@ -118,6 +192,13 @@ static void understands_the_example(void **state)
     memcpy(text + len, "colour: red\n", sizeof "colour: red\n");
     assert_int_equal(parse(text), -EINVAL);
     assert_non_null(strstr(error, "unknown key \"colour\""));
+    file = fopen(MAYFLY_EXAMPLES "/offering.yaml", "re");
+    assert_non_null(file);
+    len = fread(text, 1, sizeof text - 1, file);
+    fclose(file);
+    text[len] = 0;
+    assert_int_equal(parse_offering(text), 0);
+    assert_int_equal(offering.disk_burst_percent, 300);
 }
 
 static int end(void **state)
@@ -130,6 +211,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(understands_the_least), cmocka_unit_test(understands_all),
+        cmocka_unit_test(understands_health),    cmocka_unit_test(understands_an_offering),
         cmocka_unit_test(understands_a_file),    cmocka_unit_test(says_where),
         cmocka_unit_test(survives_any_cut),      cmocka_unit_test(understands_the_example),
     };

@@ -66,6 +66,15 @@ static void a_group_made_anew_counts_from_one(void **state)
     assert_int_equal(mf_story_newest(&story, &slot)->row.seq, 50);
 }
 
+/* Nobody is born there: who took the place was born in another slot. */
+static void a_spare_that_came_is_the_newest(void **state)
+{
+    struct mf_target slot = target_of("web/3");
+    add(51, 40, "instance.died", "default/web/3#2");
+    add(52, 51, "slot.promoted", "default/web/3#3");
+    assert_int_equal(mf_story_newest(&story, &slot)->row.seq, 52);
+}
+
 static void chain_asks_for_what_is_missing(void **state)
 {
     assert_int_equal(mf_story_mark(&story, 40), 30);
@@ -199,6 +208,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(newest_is_of_the_newest_generation, begin, end),
         cmocka_unit_test_setup_teardown(a_group_made_anew_counts_from_one, begin, end),
+        cmocka_unit_test_setup_teardown(a_spare_that_came_is_the_newest, begin, end),
         cmocka_unit_test_setup_teardown(chain_asks_for_what_is_missing, begin, end),
         cmocka_unit_test_setup_teardown(what_happened_meanwhile_is_kept, begin, end),
         cmocka_unit_test_setup_teardown(no_circle_is_walked, begin, end),

@@ -53,6 +53,16 @@ static void of_our_own_namespace(void **state)
     assert_int_equal(mf_libvirt_daemon(d->uri), getpid());
 }
 
+/* A URI's text may be escaped, and libvirt reads it so. */
+static void of_an_escaped_path(void **state)
+{
+    const struct daemon *d = *state;
+    char uri[256] = "qemu:///system?socket=";
+    for (const char *at = d->address.sun_path; *at; at++)
+        mf_str_format(uri + strlen(uri), 8, *at == '/' || *at == 's' ? "%%%02x" : "%c", *at);
+    assert_int_equal(mf_libvirt_daemon(uri), getpid());
+}
+
 /* As a worker in a container sees the libvirt of its host. */
 static void of_another_namespace(void **state)
 {
@@ -99,6 +109,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(of_our_own_namespace, setup, teardown),
+        cmocka_unit_test_setup_teardown(of_an_escaped_path, setup, teardown),
         cmocka_unit_test_setup_teardown(of_another_namespace, setup, teardown),
         cmocka_unit_test_setup_teardown(nobody_listens, setup, teardown),
         cmocka_unit_test(what_is_unseen_is_not_fenced),

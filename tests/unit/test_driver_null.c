@@ -57,8 +57,9 @@ static void test_script(void **state)
                      0);
     assert_int_equal(script.create_ms, 10);
     assert_true(script.boot_fail > 0.09 && script.boot_fail < 0.11);
-    static const char *const bad[] = {"create",      "create=", "create=-1", "create=1x",
-                                      "boot-fail=2", "what=1",  "=",         "create-fail=nan"};
+    static const char *const bad[] = {
+        "create", "create=", "create=-1",       "create=1x", "boot-fail=2",
+        "what=1", "=",       "create-fail=nan", "address=1", "address=10.0.0.256"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         assert_int_equal(mf_null_script_parse(bad[i], &script, error), -EINVAL);
         assert_memory_equal(error, "script: ", 8);
@@ -75,6 +76,42 @@ static void test_no_program(void **state)
     struct mf_driver *driver = NULL;
     assert_true(ops->open(&config, &driver, error) < 0);
     assert_non_null(strstr(error, "/nonexistent/mayfly-null"));
+}
+
+static char addresses[2][46]; /* told, by the last byte of the guest's id */
+
+static void told_address(void *arg, struct mf_uuid id, const char *address)
+{
+    mf_str_format(addresses[id.bytes[15]], sizeof addresses[0], "%s", address);
+}
+
+static void test_addresses_are_told_and_listed(void **state)
+{
+    struct mf_driver_config config = {.root = mf_world_root,
+                                      .null_program = program,
+                                      .script = "address=10.9.0.255",
+                                      .address = told_address};
+    struct mf_driver_guest *guests = NULL;
+    struct mf_driver *driver = NULL;
+    struct mf_uuid first = {{7, [15] = 0}}, second = {{7, [15] = 1}};
+    int64_t pid;
+    size_t n = 0;
+    if (ops->open(&config, &driver, error) < 0)
+        fail_msg("open: %s", error);
+    assert_int_equal(create(driver, first, &pid) | create(driver, second, &pid), 0);
+    MF_WORLD_AWAIT(addresses[0][0] && addresses[1][0], 10000);
+    assert_string_equal(addresses[0], "10.9.0.255");
+    assert_string_equal(addresses[1], "10.9.1.0");
+    ops->close(driver);
+    driver = NULL;
+    assert_int_equal(ops->open(&config, &driver, error),
+                     0); /* another agent: it learns them by its first list */
+    assert_int_equal(ops->list(driver, &guests, &n, error), 0);
+    assert_int_equal(n, 2);
+    for (size_t i = 0; i < n; i++)
+        assert_string_equal(guests[i].address, addresses[guests[i].id.bytes[15]]);
+    free(guests);
+    close_empty(driver);
 }
 
 struct hung {
@@ -136,6 +173,58 @@ static void test_faults(void **state)
     id = mf_world_id();
     assert_int_equal(create(driver, id, &pid), 0);
     assert_int_equal(mf_world_await_death(id, 5000), MF_DEATH_POWEROFF);
+    close_empty(driver);
+}
+
+static struct {
+    struct mf_uuid ready, unwell;
+} heard;
+
+static void on_ready(void *arg, struct mf_uuid id)
+{
+    pthread_mutex_lock(arg);
+    heard.ready = id;
+    pthread_mutex_unlock(arg);
+}
+
+static void on_unwell(void *arg, struct mf_uuid id, enum mf_ailment how, const char *text)
+{
+    pthread_mutex_lock(arg);
+    heard.unwell = id;
+    pthread_mutex_unlock(arg);
+}
+
+static bool was_heard(pthread_mutex_t *lock, const struct mf_uuid *word, struct mf_uuid id)
+{
+    pthread_mutex_lock(lock);
+    bool was = mf_uuid_eq(*word, id);
+    pthread_mutex_unlock(lock);
+    return was;
+}
+
+static void test_wellbeing(void **state)
+{
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    struct mf_driver_config config = {.root = mf_world_root,
+                                      .null_program = program,
+                                      .script = "ready=20,unwell-after=60",
+                                      .ready = on_ready,
+                                      .unwell = on_unwell,
+                                      .arg = &lock};
+    struct mf_driver *driver = NULL;
+    struct mf_driver_guest *guests = NULL;
+    size_t n = 0;
+    const struct mf_rec_guest_health health = {.ready = MF_READINESS_PORT};
+    struct mf_driver_spec spec = {
+        .id = mf_world_id(), .name = "default/g/0#1", .vcpus = 1, .memory_mib = 64, .health = &health};
+    int64_t pid;
+    assert_int_equal(ops->open(&config, &driver, error), 0);
+    assert_int_equal(ops->create(driver, &spec, &pid, error), 0);
+    MF_WORLD_AWAIT(was_heard(&lock, &heard.ready, spec.id), 5000);
+    assert_int_equal(ops->list(driver, &guests, &n, error), 0);
+    assert_true(n == 1 && guests[0].ready);
+    free(guests);
+    MF_WORLD_AWAIT(was_heard(&lock, &heard.unwell, spec.id), 5000);
     close_empty(driver);
 }
 
@@ -226,10 +315,16 @@ static void test_long_root(void **state)
 
 static int phase(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_script),    cmocka_unit_test(test_no_program),   cmocka_unit_test(test_hang),
-        cmocka_unit_test(test_faults),    cmocka_unit_test(test_tool),         cmocka_unit_test(test_many),
-        cmocka_unit_test(test_long_root), cmocka_unit_test(test_stand_in_dies)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_script),
+                                       cmocka_unit_test(test_no_program),
+                                       cmocka_unit_test(test_addresses_are_told_and_listed),
+                                       cmocka_unit_test(test_hang),
+                                       cmocka_unit_test(test_faults),
+                                       cmocka_unit_test(test_wellbeing),
+                                       cmocka_unit_test(test_tool),
+                                       cmocka_unit_test(test_many),
+                                       cmocka_unit_test(test_long_root),
+                                       cmocka_unit_test(test_stand_in_dies)};
     return cmocka_run_group_tests_name("driver_null", tests, NULL, NULL);
 }
 

@@ -1,6 +1,7 @@
 /* test_driver_xml.c - a guest as XML: hostile values stay values, what XML cannot hold is refused, the
  * identity comes back. */
 #include "domain_xml.h"
+#include "pins.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -28,7 +29,7 @@ static void test_all_values(void **state)
     spec.seed = "/s.iso";
     spec.disk = "/d.qcow2";
     spec.console = "/c.log";
-    assert_int_equal(mf_domain_xml(&spec, "qemu", &buf, error), 0);
+    assert_int_equal(mf_domain_xml(&spec, &(struct mf_domain_host){.type = "qemu"}, &buf, error), 0);
     static const char *const parts[] = {
         "<domain type='qemu'>",
         "<name>web-3-12-01990300-0000-0000-0000-000000000000</name>",
@@ -46,6 +47,118 @@ static void test_all_values(void **state)
     mf_buf_free(&buf);
 }
 
+static struct mf_buf written(const struct mf_driver_spec *spec, const struct mf_domain_host *host)
+{
+    struct mf_buf buf = {0};
+    char error[512];
+    assert_int_equal(mf_domain_xml(spec, host, &buf, error), 0);
+    return buf;
+}
+
+static void has(struct mf_buf *buf, const char *part, bool is)
+{
+    if (!!strstr(buf->ptr, part) != is)
+        fail_msg("%s %s in %s", part, is ? "is not" : "is", buf->ptr);
+}
+
+/* An offering that says nothing contains its guest all the same. */
+static void test_containment(void **state)
+{
+    struct mf_driver_spec spec = spec_of("default/web/3#12");
+    struct mf_domain_host host = {.type = "kvm", .cell = -1};
+    struct mf_rec_offering offering = {0};
+    spec.disk = "/d.qcow2";
+    struct mf_buf buf = written(&spec, &host);
+    has(&buf, "<total_bytes_sec>67108864</total_bytes_sec><total_iops_sec>1000</total_iops_sec><group_name>",
+        true);
+    has(&buf, "_max", false);
+    has(&buf, "cputune", false); /* without cgroups there is nothing to say */
+    mf_buf_free(&buf);
+
+    offering = (struct mf_rec_offering){
+        .disk_bytes_s = 1000, .disk_burst_percent = 250, .net_bytes_s = 5000, .cpu_quota_percent = 40};
+    spec.offering = &offering;
+    host.cgroups = true;
+    buf = written(&spec, &host);
+    has(&buf, "<total_bytes_sec_max>2500</total_bytes_sec_max><total_bytes_sec_max_length>1<", true);
+    has(&buf, "<total_iops_sec_max>2500</total_iops_sec_max>", true);
+    has(&buf, "<shares>200</shares><period>100000</period><quota>40000</quota>", true);
+    has(&buf, "<bandwidth>", false); /* a user-mode network cannot be limited */
+    mf_buf_free(&buf);
+
+    const struct mf_driver_network bridge = {.kind = MF_NETWORK_BRIDGE, .source = "br0"};
+    offering = (struct mf_rec_offering){.uncapped = true, .net_bytes_s = 5000, .hugepages = true};
+    host = (struct mf_domain_host){
+        .type = "kvm", .network = &bridge, .cpus = {4, 6}, .n_cpus = 2, .cell = 1, .ready_socket = "/r.sock"};
+    buf = written(&spec, &host);
+    has(&buf, "iotune", false);
+    has(&buf, "<interface type='bridge'><source bridge='br0'/><mac", true);
+    has(&buf, "<bandwidth><inbound average='4'/><outbound average='4'/></bandwidth>", true);
+    has(&buf, "<vcpupin vcpu='1' cpuset='6'/><emulatorpin cpuset='4,6'/>", true);
+    has(&buf, "<memory mode='strict' nodeset='1'/>", true);
+    has(&buf, "<hugepages/>", true);
+    has(&buf, " cpus='4,6'", true);
+    has(&buf, "path='/r.sock'/><target type='virtio' name='org.mayfly.ready'/>", true);
+    has(&buf, "guest_agent", false);
+    mf_buf_free(&buf);
+}
+
+static void test_networks(void **state)
+{
+    struct mf_driver_network network;
+    char error[512];
+    static const char *const good[] = {"user", "network:default", "bridge:br-0", "macvtap:eth0.5", "tap:mf"},
+                             *const bad[] = {"",
+                                             "users",
+                                             "user:",
+                                             "bridge",
+                                             "bridge:",
+                                             "bridge:a/b",
+                                             "tap:longer-than",
+                                             "tap:vnet7",
+                                             "bridge:-x",
+                                             "macvtap:a b",
+                                             "bridge:sixteen-letters-"};
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++)
+        assert_int_equal(mf_driver_network_parse(mf_str("n"), mf_str(good[i]), &network, error), 0);
+    assert_string_equal(network.source, "mf");
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        assert_int_equal(mf_driver_network_parse(mf_str("n"), mf_str(bad[i]), &network, error), -EINVAL);
+    struct mf_driver_config config = {.networks = &network, .n_networks = 1};
+    assert_ptr_equal(mf_driver_network_find(&config, "n", error), &network);
+    assert_int_equal(mf_driver_network_find(&config, NULL, error)->kind, MF_NETWORK_USER);
+    assert_null(mf_driver_network_find(&config, "m", error));
+    assert_non_null(strstr(error, "knows no network \"m\""));
+}
+
+static void test_pins(void **state)
+{
+    static const char topology[] =
+        "<host><topology><cells num='2'><cell id='0'><cpus num='2'><cpu id='0' core_id='0'/>"
+        "<cpu id='1'/></cpus></cell><cell id='1'><cpus num='4'><cpu id='2'/><cpu id='3'/>"
+        "<cpu id='4'/><cpu id='5'/></cpus></cell></cells></topology><cpu id='9'/></host>";
+    struct mf_pins pins = {0};
+    struct mf_uuid a = {.bytes = {1}}, b = {.bytes = {2}}, c = {.bytes = {3}};
+    struct mf_domain_host one = {0}, two = {0}, three = {0}, four = {0};
+    char error[512];
+    mf_pins_read(&pins, topology);
+    assert_int_equal(pins.n, 6);
+    assert_int_equal(mf_pins_take(&pins, a, 2, &one, error), 0); /* the fullest cell that has room */
+    assert_true(one.cell == 0 && one.n_cpus == 2 && one.cpus[0] == 0 && one.cpus[1] == 1);
+    assert_int_equal(mf_pins_take(&pins, b, 3, &two, error), 0);
+    assert_true(two.cell == 1 && two.n_cpus == 3 && two.cpus[0] == 2);
+    assert_int_equal(mf_pins_take(&pins, c, 2, &three, error), -ENOSPC);
+    assert_string_equal(error, "2 host CPUs of its own are wanted, and 1 of 6 are nobody's yet");
+    mf_pins_give_back(&pins, a);
+    assert_int_equal(mf_pins_take(&pins, c, 3, &three, error), 0); /* where it fits nowhere whole: anywhere */
+    assert_true(three.cell == -1 && three.n_cpus == 3);
+    mf_pins_give_back(&pins, c);
+    mf_pins_claim(&pins, c, "0,1,"); /* as a domain's metadata says */
+    mf_pins_claim(&pins, a, "x");
+    assert_int_equal(mf_pins_take(&pins, a, 2, &four, error), -ENOSPC);
+    mf_pins_free(&pins);
+}
+
 static void test_hostile(void **state)
 {
     struct mf_driver_spec spec = spec_of("default/<x>&'\"/1#1");
@@ -53,7 +166,7 @@ static void test_hostile(void **state)
     struct mf_buf buf = {0};
     spec.cmdline = "a=\"'><devices><!--";
     spec.console = "/tmp/'/><serial type=\"pty\"/>";
-    assert_int_equal(mf_domain_xml(&spec, "kvm", &buf, error), 0);
+    assert_int_equal(mf_domain_xml(&spec, &(struct mf_domain_host){.type = "kvm"}, &buf, error), 0);
     assert_null(strstr(buf.ptr, "<x>"));
     assert_null(strstr(buf.ptr, "<!--"));
     assert_null(strstr(buf.ptr, "type=\"pty\""));
@@ -64,12 +177,12 @@ static void test_hostile(void **state)
                                "\xed\xa0\x80", "\xef\xbf\xbf", "\xe2\x82"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         spec = spec_of(bad[i]);
-        assert_int_equal(mf_domain_xml(&spec, "kvm", &buf, error), -EINVAL);
+        assert_int_equal(mf_domain_xml(&spec, &(struct mf_domain_host){.type = "kvm"}, &buf, error), -EINVAL);
         assert_non_null(strstr(error, "name has a control character or broken UTF-8 at byte"));
     }
     spec = spec_of("x");
     spec.kernel = "relative";
-    assert_int_equal(mf_domain_xml(&spec, "kvm", &buf, error), -EINVAL);
+    assert_int_equal(mf_domain_xml(&spec, &(struct mf_domain_host){.type = "kvm"}, &buf, error), -EINVAL);
     assert_string_equal(error, "kernel is not an absolute path: \"relative\"");
     mf_buf_free(&buf);
 }
@@ -88,6 +201,11 @@ static void test_names(void **state)
 static void test_identity(void **state)
 {
     struct mf_domain_identity id;
+    assert_true(mf_domain_identity_parse(
+        "<guest name='a' dir='/x' ready='agent' ping='500' fall='4' net='tap' cpus='1,2'/>", &id));
+    assert_true(id.ready == MF_READINESS_AGENT && id.ping_ms == 500 && id.ping_fall == 4 && id.reachable);
+    assert_string_equal(id.dir, "/x");
+    assert_string_equal(id.cpus, "1,2");
     assert_true(mf_domain_identity_parse(
         "<mayfly:guest xmlns:mayfly=\"x\" name=\"default/a/1#2\" epoch=\"9\" disk=\"/d\"/>", &id));
     assert_string_equal(id.name, "default/a/1#2");
@@ -116,7 +234,9 @@ static void test_identity(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_all_values), cmocka_unit_test(test_hostile),
-                                       cmocka_unit_test(test_names), cmocka_unit_test(test_identity)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_containment), cmocka_unit_test(test_networks),
+                                       cmocka_unit_test(test_pins),        cmocka_unit_test(test_all_values),
+                                       cmocka_unit_test(test_hostile),     cmocka_unit_test(test_names),
+                                       cmocka_unit_test(test_identity)};
     return cmocka_run_group_tests_name("driver_xml", tests, NULL, NULL);
 }

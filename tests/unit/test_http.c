@@ -311,6 +311,22 @@ static void test_a_histogram_adds_up(void **state)
     mf_buf_free(&buf);
 }
 
+static void test_tables(void **state)
+{
+    const struct mf_metric_row rows[] = {{"x", "X.", 1}, {"y", "Y.", 0.5}, {0}};
+    const struct mf_metric_word words[] = {{"a", 2}, {"b", 3}, {0}};
+    struct mf_buf buf = {0};
+
+    mf_metric_rows(&buf, MF_GAUGE, rows);
+    mf_metric_words(&buf, "z", MF_COUNTER, "Z.", "kind", words);
+    mf_buf_append(&buf, "", 1);
+    assert_string_equal((const char *)buf.ptr, "# HELP x X.\n# TYPE x gauge\nx 1\n"
+                                               "# HELP y Y.\n# TYPE y gauge\ny 0.5\n"
+                                               "# HELP z Z.\n# TYPE z counter\n"
+                                               "z{kind=\"a\"} 2\nz{kind=\"b\"} 3\n");
+    mf_buf_free(&buf);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, finish)
 
 int main(void)
@@ -324,6 +340,7 @@ int main(void)
         TEST(test_idle_visitors_cost_no_turns),
         TEST(test_where),
         cmocka_unit_test(test_a_histogram_adds_up),
+        cmocka_unit_test(test_tables),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

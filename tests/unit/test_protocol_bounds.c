@@ -184,7 +184,8 @@ static bool pack_wrong(msgpack_packer *p, const struct mf_field *field, int n)
         msgpack_pack_uint8(p, 1);
         return n == 0;
     case MF_F_RECORD:
-        msgpack_pack_map(p, 0);
+        if (n == 0) /* no record; without any field it may be a whole one */
+            msgpack_pack_int(p, 1);
         return n == 0;
     case MF_F_LIST:
         pack_nils(p, n == 0 ? field->max + 1 : 1);

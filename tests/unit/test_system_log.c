@@ -43,12 +43,24 @@ static json_t *json_of(const char *name, const char *message, const char *pairs)
     return parsed(text, strlen(text));
 }
 
-static void expect(json_t *json, const char *key, const char *value)
-{
-    const char *have = json_string_value(json_object_get(json, key));
+struct member {
+    const char *key, *value;
+};
 
-    if (!have || strcmp(have, value) != 0)
-        fail_msg("%s is \"%s\", not \"%s\"", key, have ? have : "(none)", value);
+/* It has these members, and as many more (they are of the head). */
+#define EXPECT(json, more, ...) expect(json, more, (const struct member[]){__VA_ARGS__, {0}})
+
+static void expect(json_t *json, size_t more, const struct member *member)
+{
+    size_t n = more;
+
+    for (; member->key; member++, n++) {
+        const char *have = json_string_value(json_object_get(json, member->key));
+        if (!have || strcmp(have, member->value) != 0)
+            fail_msg("%s is \"%s\", not \"%s\"", member->key, have ? have : "(none)", member->value);
+    }
+    assert_int_equal(json_object_size(json), n);
+    json_decref(json);
 }
 
 static void test_both_say_the_same(void **state)
@@ -59,44 +71,24 @@ static void test_both_say_the_same(void **state)
                         "time=2023-11-14T22:13:20.007Z level=info program=prog name=n-1 "
                         "msg=\"he said \\\"no\\\"\" node=node-1 "
                         "error=\"it said \\\"no\\\",\\nand \\x1b left\" n=3 empty=\n");
-    json_t *json = json_of("n-1", "he said \"no\"", pairs);
-    expect(json, "time", "2023-11-14T22:13:20.007Z");
-    expect(json, "level", "info");
-    expect(json, "program", "prog");
-    expect(json, "name", "n-1");
-    expect(json, "msg", "he said \"no\"");
-    expect(json, "node", "node-1");
-    expect(json, "error", "it said \"no\",\nand \x1b left");
-    expect(json, "n", "3");
-    expect(json, "empty", "");
-    assert_int_equal(json_object_size(json), 9);
-    json_decref(json);
-    json = json_of("", "m", NULL);
-    assert_int_equal(json_object_size(json), 4); /* no name, no pairs */
-    json_decref(json);
+    EXPECT(json_of("n-1", "he said \"no\"", pairs), 0, {"time", "2023-11-14T22:13:20.007Z"},
+           {"level", "info"}, {"program", "prog"}, {"name", "n-1"}, {"msg", "he said \"no\""},
+           {"node", "node-1"}, {"error", "it said \"no\",\nand \x1b left"}, {"n", "3"}, {"empty", ""});
+    EXPECT(json_of("", "m", NULL), 3, {"msg", "m"}); /* no name, no pairs */
 }
 
 static void test_hostile_words(void **state)
 {
-    json_t *json =
-        json_of("n", "a\nb\x7f\x01", "text=two words name=other raw=\"\\\\\" stray \"quoted stray\" x=y=z");
-    expect(json, "msg", "a\nb\x7f\x01");
-    expect(json, "name", "n");
-    expect(json, "name_", "other");
-    expect(json, "text", "two words");
-    expect(json, "raw", "\\ stray quoted stray");
-    expect(json, "x", "y=z");
-    json_decref(json);
-    json = json_of("n", "m", "no key at all =x");
-    expect(json, "more", "no key at all =x");
-    json_decref(json);
-    json = json_of("n", "\xff\xfe \xed\xa0\x80 \xc0\x80 \xf0\x9f\x90\x9d \xf0\x9f", "k=\"\xe2\x82");
-    expect(json, "msg",
-           "\xef\xbf\xbd\xef\xbf\xbd \xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd \xef\xbf\xbd\xef\xbf\xbd "
-           "\xf0\x9f\x90\x9d "
-           "\xef\xbf\xbd\xef\xbf\xbd");
-    expect(json, "k", "\xef\xbf\xbd\xef\xbf\xbd");
-    json_decref(json);
+    EXPECT(
+        json_of("n", "a\nb\x7f\x01", "text=two words name=other raw=\"\\\\\" stray \"quoted stray\" x=y=z"),
+        3, {"msg", "a\nb\x7f\x01"}, {"name", "n"}, {"name_", "other"}, {"text", "two words"},
+        {"raw", "\\ stray quoted stray"}, {"x", "y=z"});
+    EXPECT(json_of("n", "m", "no key at all =x"), 5, {"more", "no key at all =x"});
+    EXPECT(json_of("n", "\xff\xfe \xed\xa0\x80 \xc0\x80 \xf0\x9f\x90\x9d \xf0\x9f", "k=\"\xe2\x82"), 4,
+           {"msg", "\xef\xbf\xbd\xef\xbf\xbd \xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd \xef\xbf\xbd\xef\xbf\xbd "
+                   "\xf0\x9f\x90\x9d "
+                   "\xef\xbf\xbd\xef\xbf\xbd"},
+           {"k", "\xef\xbf\xbd\xef\xbf\xbd"});
 }
 
 /* Wherever the line is full, what is left of it is whole. */
@@ -124,6 +116,24 @@ static void test_every_length_is_cut_well(void **state)
             json_decref(json);
         }
     free(text);
+}
+
+/* A pair that finds no room at all is missed aloud, too. */
+static void test_what_is_left_out_is_said(void **state)
+{
+    char message[4100];
+
+    for (size_t len = 3800; len < sizeof(message); len++) {
+        memset(message, 'a', len);
+        message[len] = 0;
+        const char *line = line_of(MF_LOG_JSON, "n", message, "key=value last=one");
+        json_t *json = parsed(line, strlen(line));
+        const char *last = json_string_value(json_object_get(json, "last"));
+        bool whole = last && strcmp(last, "one") == 0, cut = strstr(line, "...\"}\n") != NULL;
+        if (whole == cut)
+            fail_msg("%zu: %s", len, line + len);
+        json_decref(json);
+    }
 }
 
 /* Bytes that come as they like: still one object a line. */
@@ -176,7 +186,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_both_say_the_same),        cmocka_unit_test(test_hostile_words),
         cmocka_unit_test(test_every_length_is_cut_well), cmocka_unit_test(test_random_bytes),
-        cmocka_unit_test(test_the_format_is_chosen),
+        cmocka_unit_test(test_what_is_left_out_is_said), cmocka_unit_test(test_the_format_is_chosen),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

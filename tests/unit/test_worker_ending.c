@@ -105,6 +105,21 @@ static void expect_agent_told_nothing(struct world *w)
     } while (len > 0);
 }
 
+static void expect_end(struct world *w)
+{
+    expect_agent_told_nothing(w);
+    expect_exit(w);
+}
+
+/* In a session, ready with these flags, and told to end. */
+static void end_when_ready(struct world *w, uint32_t flags)
+{
+    begin_session(w);
+    say(w, MF_KEEPER_READY, flags);
+    expect_nothing(w);
+    tell_to_end(w);
+}
+
 static int setup_drain(void **state)
 {
     setup(state);
@@ -134,30 +149,22 @@ static void guests_live_on(void **state)
     struct world *w = *state;
     pid_t guest = spawn(w, 1);
     watch(w, 1, guest);
-    begin_session(w);
-    say(w, MF_KEEPER_READY, 0);
-    expect_nothing(w);
-    tell_to_end(w);
-    expect_agent_told_nothing(w);
-    expect_exit(w);
+    end_when_ready(w, 0);
+    expect_end(w);
     assert_int_equal(kill(guest, 0), 0);
 }
 
 static void drained_first(void **state)
 {
     struct world *w = *state;
-    begin_session(w);
-    say(w, MF_KEEPER_READY, 0);
-    expect_nothing(w);
-    tell_to_end(w);
+    end_when_ready(w, 0);
     mf_ms left = expect(w, MF_KEEPER_DRAIN).remaining_ms;
     assert_true(left > 0 && left <= 60000);
     kill(w->agent_pid, SIGKILL); /* the next one must know */
     accept_agent(w);
     assert_true(expect(w, MF_KEEPER_DRAIN).remaining_ms <= left);
     say(w, MF_KEEPER_LEFT, 0);
-    expect_agent_told_nothing(w);
-    expect_exit(w);
+    expect_end(w);
 }
 
 static void told_once_more_it_drains_no_longer(void **state)
@@ -168,16 +175,14 @@ static void told_once_more_it_drains_no_longer(void **state)
     tell_to_end(w);
     expect(w, MF_KEEPER_DRAIN);
     tell_to_end(w);
-    expect_agent_told_nothing(w);
-    expect_exit(w);
+    expect_end(w);
 }
 
 static void without_a_session_nobody_could_drain(void **state)
 {
     struct world *w = *state;
     tell_to_end(w);
-    expect_agent_told_nothing(w);
-    expect_exit(w);
+    expect_end(w);
 }
 
 static void a_hung_agent_does_not_hold_it_up(void **state)
@@ -216,10 +221,7 @@ static void all_die_and_are_told_of(void **state)
     spawn(w, 2); /* as of a create whose pid nobody has told */
     pid_t watched = outside(1), other = outside(2);
     assert_true(watched > 0 && other > 0);
-    begin_session(w);
-    say(w, MF_KEEPER_READY, MF_KEEPER_GUESTS_DIE);
-    expect_nothing(w);
-    tell_to_end(w);
+    end_when_ready(w, MF_KEEPER_GUESTS_DIE);
     expect(w, MF_KEEPER_END);
     assert_true(runs(watched)); /* the agent has not stopped making guests */
     say(w, MF_KEEPER_QUIET, 0);
@@ -227,8 +229,7 @@ static void all_die_and_are_told_of(void **state)
     assert_false(runs(watched));
     assert_false(runs(other));
     say(w, MF_KEEPER_LEFT, 0);
-    expect_agent_told_nothing(w);
-    expect_exit(w);
+    expect_end(w);
     w->n_guests = 0;
 }
 
@@ -238,41 +239,29 @@ static void what_was_not_seen_is_not_claimed(void **state)
     struct world *w = *state;
     watch(w, 1, spawn(w, 1));
     pid_t guest = outside(1);
-    begin_session(w);
-    say(w, MF_KEEPER_READY, MF_KEEPER_GUESTS_DIE);
-    expect_nothing(w);
-    tell_to_end(w);
+    end_when_ready(w, MF_KEEPER_GUESTS_DIE);
     expect(w, MF_KEEPER_END);
     wait_until_dead(guest);
-    expect_agent_told_nothing(w);
-    expect_exit(w);
+    expect_end(w);
     w->n_guests = 0;
 }
 
 static void a_broker_that_is_away_does_not_hold_it_up(void **state)
 {
     struct world *w = *state;
-    begin_session(w);
-    say(w, MF_KEEPER_READY, MF_KEEPER_GUESTS_DIE);
-    expect_nothing(w);
-    tell_to_end(w);
+    end_when_ready(w, MF_KEEPER_GUESTS_DIE);
     expect(w, MF_KEEPER_END);
     say(w, MF_KEEPER_QUIET, 0);
     expect(w, MF_KEEPER_ALL_DEAD);
-    expect_agent_told_nothing(w);
-    expect_exit(w);
+    expect_end(w);
 }
 
 /* As those of the host's libvirt. */
 static void guests_that_are_not_its_own_are_let_be(void **state)
 {
     struct world *w = *state;
-    begin_session(w);
-    say(w, MF_KEEPER_READY, 0);
-    expect_nothing(w);
-    tell_to_end(w);
-    expect_agent_told_nothing(w);
-    expect_exit(w);
+    end_when_ready(w, 0);
+    expect_end(w);
 }
 
 static bool may_make_namespaces(void)

@@ -72,6 +72,20 @@ static pid_t at_most_guest(struct world *w, unsigned n, mf_ms lease_ms, int64_t 
     return pid;
 }
 
+struct two {
+    pid_t guest, bystander; /* only the first is under a lease */
+    int64_t began;          /* when that was asked for */
+};
+
+static struct two one_of_two_held(struct world *w, mf_ms lease_ms)
+{
+    struct two two = {spawn_stranger(w, 1, "a-guest"), spawn_stranger(w, 2, "a-guest"), 0};
+    begin_session(w);
+    clear(w, 1, lease_ms, &two.began);
+    assert_true(hold(w, 1, two.guest));
+    return two;
+}
+
 static bool lives(pid_t pid)
 {
     char path[64], state = 'X';
@@ -303,67 +317,51 @@ static void a_new_keeper_goes_on_with_the_lease(void **state)
 static void a_new_keeper_whose_agent_finds_nothing(void **state)
 {
     struct world *w = *state;
-    int64_t began;
-    begin_session(w);
-    pid_t guest = spawn_stranger(w, 1, "a-guest"), bystander = spawn_stranger(w, 2, "a-guest");
-    clear(w, 1, 3 * LEASE_MS, &began);
-    assert_true(hold(w, 1, guest));
+    struct two two = one_of_two_held(w, 3 * LEASE_MS);
     restart(w);
-    wait_until_dead(guest);
-    assert_true(now_us() - began >= 3000LL * LEASE_MS - EARLY_US);
-    assert_true(lives(bystander));
+    wait_until_dead(two.guest);
+    assert_true(now_us() - two.began >= 3000LL * LEASE_MS - EARLY_US);
+    assert_true(lives(two.bystander));
 }
 
 static void a_new_keeper_that_knows_of_no_lease(void **state)
 {
     struct world *w = *state;
-    int64_t began;
-    begin_session(w);
-    pid_t guest = spawn_stranger(w, 1, "a-guest"), bystander = spawn_stranger(w, 2, "a-guest");
-    clear(w, 1, LONG_MS, &began);
-    assert_true(hold(w, 1, guest));
-    watch(w, 2, bystander);
+    struct two two = one_of_two_held(w, LONG_MS);
+    watch(w, 2, two.bystander);
     kill(w->keeper, SIGSTOP);
     assert_int_equal(unlink(w->lease_path), 0);
     restart(w);
-    assert_false(hold(w, 1, guest));
-    wait_until_dead(guest);
-    watch(w, 2, bystander);
+    assert_false(hold(w, 1, two.guest));
+    wait_until_dead(two.guest);
+    watch(w, 2, two.bystander);
     settle(w);
-    assert_true(lives(bystander));
+    assert_true(lives(two.bystander));
 }
 
 static void a_keeper_that_ends_in_order(void **state)
 {
     struct world *w = *state;
-    int64_t began;
-    begin_session(w);
-    pid_t guest = spawn_stranger(w, 1, "a-guest"), bystander = spawn_stranger(w, 2, "a-guest");
-    clear(w, 1, LONG_MS, &began);
-    assert_true(hold(w, 1, guest));
-    watch(w, 2, bystander);
+    struct two two = one_of_two_held(w, LONG_MS);
+    watch(w, 2, two.bystander);
     kill(w->keeper, SIGTERM);
     assert_int_equal(exit_of(w->keeper), 0);
     w->keeper = 0;
-    wait_until_dead(guest);
-    assert_true(lives(bystander));
+    wait_until_dead(two.guest);
+    assert_true(lives(two.bystander));
 }
 
 /* What the keeper before it left running under a lease has nobody else to end it. */
 static void expect_ended_by(struct world *w, const char *const args[], int exit_code)
 {
-    int64_t began;
-    begin_session(w);
-    pid_t guest = spawn_stranger(w, 1, "a-guest"), bystander = spawn_stranger(w, 2, "a-guest");
-    clear(w, 1, LONG_MS, &began);
-    assert_true(hold(w, 1, guest));
+    struct two two = one_of_two_held(w, LONG_MS);
     kill(w->keeper, SIGKILL);
     assert_int_equal(exit_of(w->keeper), -1);
     w->keeper = 0;
     expect_agent_ended(w);
     assert_int_equal(exit_of(start_keeper(args)), exit_code);
-    wait_until_dead(guest);
-    assert_true(lives(bystander));
+    wait_until_dead(two.guest);
+    assert_true(lives(two.bystander));
 }
 
 static void a_keeper_that_gives_up(void **state)

@@ -8,6 +8,7 @@
 
 #include "images.h"
 
+#include <errno.h>
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,7 +17,7 @@
 #include <unistd.h>
 
 struct world {
-    char root[64];
+    char root[64], state[64];
     struct mf_images *images;
     struct mf_rec_image image;
 };
@@ -38,6 +39,23 @@ static struct mf_digest sha256(const void *bytes, size_t len)
     return digest;
 }
 
+static void heard_fetched(void *arg, uint64_t ticket, enum mf_errcode code, const char *text)
+{
+}
+
+static void heard_file(void *arg, const struct mf_msg_file_progress *file, bool tell)
+{
+}
+
+static int open_images(const char *root, const char *state, struct mf_images **ret_images, char error[512])
+{
+    const struct mf_images_config config = {
+        .root = root,
+        .fetch = {
+            .state = state, .cache_mib = 64, .stall_s = 5, .fetched = heard_fetched, .file = heard_file}};
+    return mf_images_open(&config, ret_images, error);
+}
+
 static char kernel[4096], initrd[] = "\x1f\x8b the rest";
 
 static int setup(void **state)
@@ -49,7 +67,9 @@ static int setup(void **state)
     memcpy(kernel + 0x202, "HdrS", 4);
     put(world->root, "vmlinuz", kernel, sizeof kernel);
     put(world->root, "initrd", initrd, sizeof initrd);
-    assert_int_equal(mf_images_open(world->root, &world->images, error), 0);
+    snprintf(world->state, sizeof world->state, "/tmp/mf-stock-XXXXXX");
+    assert_non_null(mkdtemp(world->state));
+    assert_int_equal(open_images(world->root, world->state, &world->images, error), 0);
     world->image = (struct mf_rec_image){.name = mf_str("tiny"),
                                          .kernel = mf_str("vmlinuz"),
                                          .initrd = mf_str("initrd"),
@@ -64,7 +84,7 @@ static int teardown(void **state)
 {
     struct world *world = *state;
     char path[128];
-    mf_images_close(&world->images);
+    assert_true(mf_images_close(&world->images, 5000));
     assert_null(world->images);
     snprintf(path, sizeof path, "%s/vmlinuz", world->root);
     unlink(path);
@@ -73,15 +93,20 @@ static int teardown(void **state)
     snprintf(path, sizeof path, "%s/link", world->root);
     unlink(path);
     rmdir(world->root);
+    snprintf(path, sizeof path, "%s/images/sha256", world->state);
+    rmdir(path);
+    snprintf(path, sizeof path, "%s/images", world->state);
+    rmdir(path);
+    rmdir(world->state);
     free(world);
     return 0;
 }
 
 static void refused(struct world *world, const char *word)
 {
-    struct mf_image_files files;
+    struct mf_image_paths files;
     char error[512] = "";
-    assert_true(mf_images_check(world->images, &world->image, &files, error) < 0);
+    assert_true(mf_images_check(world->images, &world->image, 64, &files, error) < 0);
     assert_non_null(strstr(error, "tiny"));
     if (!strstr(error, word))
         fail_msg("'%s' is not in: %s", word, error);
@@ -90,10 +115,10 @@ static void refused(struct world *world, const char *word)
 static void good_image(void **state)
 {
     struct world *world = *state;
-    struct mf_image_files files;
+    struct mf_image_paths files;
     char error[512], path[128];
     for (int i = 0; i < 2; i++) { /* the second time from memory */
-        assert_int_equal(mf_images_check(world->images, &world->image, &files, error), 0);
+        assert_int_equal(mf_images_check(world->images, &world->image, 64, &files, error), 0);
         snprintf(path, sizeof path, "%s/vmlinuz", world->root);
         assert_string_equal(files.kernel, path);
         assert_string_equal(files.cmdline, "quiet");
@@ -124,9 +149,9 @@ static void truncated(void **state)
 static void changed_after_it_was_known(void **state)
 {
     struct world *world = *state;
-    struct mf_image_files files;
+    struct mf_image_paths files;
     char error[512];
-    assert_int_equal(mf_images_check(world->images, &world->image, &files, error), 0);
+    assert_int_equal(mf_images_check(world->images, &world->image, 64, &files, error), 0);
     kernel[0] = 'x';
     put(world->root, "vmlinuz", kernel, sizeof kernel);
     kernel[0] = 0;
@@ -165,11 +190,52 @@ static void ways_out_of_the_root(void **state)
     refused(world, "regular file");
 }
 
+static void disks(void **state)
+{
+    struct world *world = *state;
+    struct mf_image_paths files;
+    char error[512], path[128];
+    static char sectors[4096];
+    put(world->root, "disk", sectors, sizeof sectors);
+    world->image = (struct mf_rec_image){
+        .name = mf_str("tiny"), .disk = mf_str("disk"), .disk_sha256 = sha256(sectors, sizeof sectors)};
+    assert_int_equal(mf_images_check(world->images, &world->image, 1, &files, error), 0);
+    assert_int_equal(files.disk_format, MF_DISK_FORMAT_RAW);
+    assert_string_equal(files.kernel, "");
+    world->image.disk_format = MF_DISK_FORMAT_QCOW2;
+    refused(world, "is raw, not qcow2 as the image says");
+    world->image.disk_format = MF_DISK_FORMAT_RAW;
+    assert_true(mf_images_check(world->images, &world->image, 0, &files, error) < 0);
+    assert_non_null(strstr(error, "take a bigger one"));
+    snprintf(path, sizeof path, "%s/disk", world->root);
+    unlink(path);
+}
+
+static void not_in_the_cache(void **state)
+{
+    struct world *world = *state;
+    struct mf_image_paths files;
+    char error[512];
+    world->image.kernel = mf_str("https://user:secret@origin.example/vmlinuz?token=secret");
+    assert_int_equal(mf_images_check(world->images, &world->image, 64, &files, error), -EAGAIN);
+    assert_non_null(strstr(error, "https://origin.example/vmlinuz is not in this node's cache"));
+    assert_null(strstr(error, "secret"));
+}
+
+static void room(void **state)
+{
+    struct world *world = *state;
+    char error[512] = "";
+    assert_int_equal(mf_images_disk_left(world->state, 0, error), 0);
+    assert_int_equal(mf_images_disk_left(world->state, UINT64_C(1) << 40, error), -ENOSPC);
+    assert_non_null(strstr(error, "disk-reserve-mib"));
+}
+
 static void no_root(void **state)
 {
     struct mf_images *images = NULL;
     char error[512];
-    assert_true(mf_images_open("/nonexistent/images", &images, error) < 0);
+    assert_true(open_images("/nonexistent/images", "/tmp", &images, error) < 0);
     assert_null(images);
     assert_non_null(strstr(error, "/nonexistent/images"));
 }
@@ -186,6 +252,9 @@ int main(void)
         TEST(of_another_kind),
         TEST(html_for_an_initrd),
         TEST(ways_out_of_the_root),
+        TEST(disks),
+        TEST(not_in_the_cache),
+        TEST(room),
         cmocka_unit_test(no_root),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -210,6 +210,25 @@ static void a_birth_under_way_holds_up_nobody_who_goes(void **state)
     trace_free(&t);
 }
 
+static void whoever_asks_is_told_that_it_leaves(void **state)
+{
+    struct trace *t = trace_welcomed("1");
+    assert_string_equal(mf_worker_leaving(t->worker), "");
+    drain(t, 9000);
+    assert_string_equal(mf_worker_leaving(t->worker), "draining");
+    left(t, 1, false);
+    assert_string_equal(mf_worker_leaving(t->worker), "leaving");
+    end(t);
+    assert_string_equal(mf_worker_leaving(t->worker), "leaving");
+    trace_skip(t);
+    trace_free(&t);
+    t = trace_welcomed("1");
+    trace_feed(t, (struct mf_worker_event){.kind = MF_WORKER_GO});
+    assert_string_equal(mf_worker_leaving(t->worker), "leaving");
+    trace_skip(t);
+    trace_free(&t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -222,6 +241,7 @@ int main(void)
         cmocka_unit_test(who_ends_begins_no_epoch),
         cmocka_unit_test(its_guests_live_on),
         cmocka_unit_test(a_birth_under_way_holds_up_nobody_who_goes),
+        cmocka_unit_test(whoever_asks_is_told_that_it_leaves),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

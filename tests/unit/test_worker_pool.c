@@ -59,7 +59,7 @@ static void drop(struct mf_job *job)
 }
 
 static const unsigned threads[MF_LANE_COUNT] = {
-    [MF_LANE_CREATE] = 2, [MF_LANE_DESTROY] = 1, [MF_LANE_LIST] = 1, [MF_LANE_READ] = 1};
+    [MF_LANE_CREATE] = 2, [MF_LANE_DESTROY] = 1, [MF_LANE_LIST] = 1, [MF_LANE_READ] = 1, [MF_LANE_SHELL] = 1};
 
 static void lanes(void **state)
 {

@@ -8,7 +8,7 @@
 static void say(struct trace *self, const char *format, ...) __attribute__((format(printf, 2, 3)));
 static void say(struct trace *self, const char *format, ...)
 {
-    char text[2048];
+    char text[8192];
     va_list args;
     va_start(args, format);
     int n = vsnprintf(text, sizeof text, format, args);
@@ -35,7 +35,8 @@ static void say_guests(struct trace *self, const struct mf_rec_guest *guests, ui
 {
     say(self, " [");
     for (uint32_t i = 0; i < n; i++)
-        say(self, "%s%u:%s", i ? " " : "", number(guests[i].id), mf_guest_state_word(guests[i].state));
+        say(self, "%s%u:%s%s", i ? " " : "", number(guests[i].id), mf_guest_state_word(guests[i].state),
+            guests[i].ready ? "+" : "");
     say(self, "]\n");
 }
 
@@ -53,6 +54,8 @@ static void say_message(struct trace *self, const struct mf_message *message)
     switch (message->kind) {
     case MF_MSG_HELLO:
         say(self, "hello term=%llu epoch=%llu", LL(message->hello.term_seen), LL(message->hello.epoch));
+        for (uint32_t i = 0; i < message->hello.images.n; i++)
+            say(self, " file=%u", message->hello.images.items[i].sha256.bytes[0]);
         say_guests(self, message->hello.guests.items, message->hello.guests.n);
         break;
     case MF_MSG_INVENTORY:
@@ -67,9 +70,26 @@ static void say_message(struct trace *self, const struct mf_message *message)
         say_result(self, &message->order_result);
         break;
     case MF_MSG_FACT_DEATH:
-        say(self, "fact-death #%llu epoch=%llu %u %s\n", LL(message->fact_death.report_id),
+        say(self, "fact-death #%llu epoch=%llu %u %s%s%.*s\n", LL(message->fact_death.report_id),
             LL(message->fact_death.epoch), number(message->fact_death.id),
-            mf_death_word(message->fact_death.how));
+            mf_death_word(message->fact_death.how), message->fact_death.console.len ? " console=" : "",
+            (int)message->fact_death.console.len, message->fact_death.console.ptr);
+        break;
+    case MF_MSG_FACT_READY:
+        say(self, "fact-ready #%llu epoch=%llu %u\n", LL(message->fact_ready.report_id),
+            LL(message->fact_ready.epoch), number(message->fact_ready.id));
+        break;
+    case MF_MSG_FACT_UNWELL:
+        say(self, "fact-unwell #%llu epoch=%llu %u %s (%.*s) console=%.*s\n",
+            LL(message->fact_unwell.report_id), LL(message->fact_unwell.epoch),
+            number(message->fact_unwell.id), mf_ailment_word(message->fact_unwell.how),
+            (int)message->fact_unwell.text.len, message->fact_unwell.text.ptr,
+            (int)message->fact_unwell.console.len, message->fact_unwell.console.ptr);
+        break;
+    case MF_MSG_GUEST_ADDRESS:
+        say(self, "guest-address epoch=%llu %u %.*s\n", LL(message->guest_address.epoch),
+            number(message->guest_address.id), (int)message->guest_address.address.len,
+            message->guest_address.address.ptr);
         break;
     case MF_MSG_WORKER_ALIVE:
         say(self, "worker-alive epoch=%llu guests=%llu\n", LL(message->worker_alive.epoch),
@@ -83,6 +103,11 @@ static void say_message(struct trace *self, const struct mf_message *message)
         if (message->leaving.drain)
             say(self, " drain=%llu", LL(message->leaving.remaining_ms));
         say(self, message->leaving.guests_dead ? " dead\n" : "\n");
+        break;
+    case MF_MSG_FILE_PROGRESS:
+        say(self, "file-progress epoch=%llu file=%u %s %llu/%llu\n", LL(message->file_progress.epoch),
+            message->file_progress.sha256.bytes[0], mf_image_progress_word(message->file_progress.state),
+            LL(message->file_progress.bytes), LL(message->file_progress.size));
         break;
     case MF_MSG_LOG_TAIL:
         say(self, "log-tail ask=%llu %.*s '%.*s'\n", LL(message->log_tail.ask_id),
@@ -127,6 +152,13 @@ static void say_action(struct trace *self, const struct mf_worker_action *action
         break;
     case MF_WORKER_READ_LOG:
         say(self, "read-log %u ask=%llu bytes=%u\n", number(action->id), LL(action->ask_id), action->bytes);
+        break;
+    case MF_WORKER_FETCH:
+        say(self, "fetch %llu %.*s\n", LL(action->fetch_ticket), (int)action->image.name.len,
+            action->image.name.ptr);
+        break;
+    case MF_WORKER_FETCH_OVER:
+        say(self, "fetch-over %llu\n", LL(action->fetch_ticket));
         break;
     case MF_WORKER_LEASE_WANT:
         say(self, "lease-want %u\n", number(action->id));
@@ -235,11 +267,12 @@ void trace_listed_of(struct trace *self, uint64_t ticket, const char *guests)
     for (char *at = (char *)guests; *at;) {
         unsigned id = (unsigned)strtoul(at, &at, 10);
         bool stopped = *at == '-', nameless = *at == '?';
+        rows[n].ready = *at == '+';
         rows[n].id = trace_id(id);
         rows[n].running = !stopped;
         if (!nameless)
             mf_str_format(rows[n].name, sizeof rows[n].name, "default/web/%u#1", id);
-        at += strspn(at, "-? ");
+        at += strspn(at, "-?+ ");
         n++;
     }
     trace_feed(self, (struct mf_worker_event){
@@ -315,6 +348,61 @@ void trace_create_as(struct trace *self, uint64_t order, unsigned id, uint64_t r
                           .need = need,
                           .offering = {.name = mf_str("small"), .vcpus = 1, .memory_mib = 64, .disk_mib = 64},
                           .image = {.name = mf_str("tiny"), .kernel = mf_str("k"), .initrd = mf_str("i")}}});
+}
+
+struct mf_rec_image trace_image(unsigned file, char url[64])
+{
+    mf_str_format(url, 64, "http://origin/%u", file);
+    return (struct mf_rec_image){
+        .name = mf_str(url + 14), .disk = mf_str(url), .disk_sha256 = {{(uint8_t)file}}};
+}
+
+void trace_create_of(struct trace *self, uint64_t order, unsigned id, uint64_t remaining_ms, unsigned file,
+                     enum mf_policy policy)
+{
+    char url[64];
+    message(self, &(struct mf_message){
+                      .kind = MF_MSG_ORDER_CREATE,
+                      .order_create = {
+                          .order_id = order,
+                          .epoch = self->epoch,
+                          .term = self->term,
+                          .remaining_ms = remaining_ms,
+                          .id = trace_id(id),
+                          .tenant = mf_str("default"),
+                          .group = mf_str("web"),
+                          .slot = id,
+                          .generation = 1,
+                          .policy = policy,
+                          .offering = {.name = mf_str("small"), .vcpus = 1, .memory_mib = 64, .disk_mib = 64},
+                          .image = trace_image(file, url)}});
+}
+
+void trace_warm(struct trace *self, unsigned file)
+{
+    char url[64];
+    message(self,
+            &(struct mf_message){.kind = MF_MSG_IMAGE_FETCH,
+                                 .image_fetch = {.epoch = self->epoch, .image = trace_image(file, url)}});
+}
+
+void trace_fetched(struct trace *self, uint64_t ticket, enum mf_errcode code)
+{
+    trace_feed(self, (struct mf_worker_event){.kind = MF_WORKER_FETCHED,
+                                              .fetch_ticket = ticket,
+                                              .code = code,
+                                              .text = mf_str(code == MF_E_OK ? "" : "HTTP 404")});
+}
+
+void trace_file(struct trace *self, unsigned file, enum mf_image_progress state, const char *text, bool tell)
+{
+    trace_feed(
+        self,
+        (struct mf_worker_event){
+            .kind = MF_WORKER_FILE,
+            .tell = tell,
+            .file = {
+                .sha256 = {{(uint8_t)file}}, .state = state, .bytes = 5, .size = 9, .text = mf_str(text)}});
 }
 
 void trace_lease_ready(struct trace *self, unsigned id)

@@ -31,7 +31,8 @@ void trace_feed(struct trace *self, struct mf_worker_event event);
 void trace_pass(struct trace *self, mf_ms ms); /* stops at every deadline on the way, as an edge does */
 void trace_up(struct trace *self);
 void trace_down(struct trace *self);
-/* The driver lists: "1 2" run, "3-" is stopped, "4?" is nameless; of the newest ticket, or of an older one.
+/* The driver lists: "1 2" run, "3-" is stopped, "4?" is nameless, "5+" runs and is ready; of the newest
+ * ticket, or of an older one.
  */
 void trace_listed(struct trace *self, const char *guests);
 void trace_listed_of(struct trace *self, uint64_t ticket, const char *guests);
@@ -42,6 +43,13 @@ void trace_error(struct trace *self, enum mf_errcode code, const char *text);
 void trace_create(struct trace *self, uint64_t order, unsigned id, uint64_t remaining_ms);
 void trace_create_as(struct trace *self, uint64_t order, unsigned id, uint64_t remaining_ms,
                      enum mf_policy policy, uint64_t need);
+/* Of an image whose one file, of this number, comes from a URL. */
+struct mf_rec_image trace_image(unsigned file, char url[64]);
+void trace_create_of(struct trace *self, uint64_t order, unsigned id, uint64_t remaining_ms, unsigned file,
+                     enum mf_policy policy);
+void trace_warm(struct trace *self, unsigned file);
+void trace_fetched(struct trace *self, uint64_t ticket, enum mf_errcode code);
+void trace_file(struct trace *self, unsigned file, enum mf_image_progress state, const char *text, bool tell);
 void trace_lease_ready(struct trace *self, unsigned id);
 void trace_lease_ask(struct trace *self, uint64_t epoch, uint64_t ask);
 void trace_lease_grant(struct trace *self, uint64_t epoch, uint64_t term, uint64_t ask);

@@ -101,12 +101,17 @@ void mf_worker_describe(const struct mf_worker *self, struct mf_buf *buf)
         TAILQ_FOREACH(guest, &self->lives[life], link)
         {
             char id[MF_UUID_TEXT];
-            line(buf, "  guest %s %s \"%s\" create=%llu destroy=%llu%s%s\n", mf_uuid_text(guest->id, id),
+            line(buf, "  guest %s %s \"%s\" create=%llu destroy=%llu%s%s%s\n", mf_uuid_text(guest->id, id),
                  mf_guest_life_word(life), guest->name, (unsigned long long)guest->create.order_id,
                  (unsigned long long)guest->destroy.order_id, guest->dead ? " dead" : "",
-                 guest->wants_lease && !guest->cleared ? " waits for a lease" : "");
+                 guest->wants_lease && !guest->cleared ? " waits for a lease" : "",
+                 mf_needs_met(guest) ? "" : " waits for its image");
         }
     }
+    const struct mf_need *need;
+    TAILQ_FOREACH(need, &self->needs, link)
+    line(buf, "  image %.*s %s guests=%zu%s\n", (int)need->image.name.len, need->image.name.ptr,
+         need->here ? "here" : "fetched", need->guests, need->warm ? " warmed" : "");
     line(buf, "  reports waiting=%zu next=%llu\n", self->n_reports, (unsigned long long)self->report_id + 1);
 }
 
@@ -120,8 +125,8 @@ static void check_guest(const struct mf_worker *self, const struct mf_guest *gue
         MF_CHECK(guest->create.order_id != 0);
     if (being_made)
         MF_CHECK(guest->order && !guest->dead);
-    MF_CHECK(!guest->wants_lease || being_made);
-    MF_CHECK(!being_made || life == MF_GUEST_QUEUED || guest->cleared);
+    MF_CHECK((!guest->wants_lease && !guest->need) || being_made);
+    MF_CHECK(!being_made || life == MF_GUEST_QUEUED || (guest->cleared && mf_needs_met(guest)));
     if (life == MF_GUEST_ABSENT || life == MF_GUEST_RUNNING || life == MF_GUEST_STOPPED ||
         life == MF_GUEST_FOREIGN)
         MF_CHECK(guest->create.order_id == 0 && guest->destroy.order_id == 0);
@@ -146,7 +151,8 @@ void mf_worker_check(const struct mf_worker *self)
     MF_CHECK(self->n_lives[MF_GUEST_DESTROYING] <= self->config.destroy_lanes);
     MF_CHECK(self->first_report + self->n_reports <= self->cap_reports);
     MF_CHECK(self->session != MF_SESSION_WELCOMED || self->epoch != 0);
-    MF_CHECK(self->leaving < MF_LEAVING_QUIET ||
+    MF_CHECK((self->leaving != MF_LEAVING_QUIET && self->leaving != MF_LEAVING_DEAD) ||
              self->n_lives[MF_GUEST_CREATING] + self->n_lives[MF_GUEST_DOOMED] == 0);
     MF_CHECK(!self->log_busy || self->log_asks.n > 0);
+    mf_needs_check(self);
 }

@@ -64,6 +64,7 @@ static void forget(struct mf_worker *self, struct mf_guest *guest)
     TAILQ_REMOVE(&self->lives[guest->life], guest, link);
     self->n_lives[guest->life]--;
     self->n_guests--;
+    mf_wellbeing_forget(guest);
     mf_arena_free(&guest->arena);
     free(guest);
 }
@@ -97,6 +98,10 @@ static void sweep_one(struct mf_worker *self, const struct mf_worker_guest *seen
                                 : seen->running ? MF_GUEST_ON_LISTED
                                                 : MF_GUEST_ON_LISTED_OFF;
     mf_guest_feed(self, guest, event, &(struct mf_guest_cause){0});
+    if (seen->ready)
+        mf_wellbeing_ready(self, guest);
+    if (seen->address[0])
+        mf_wellbeing_address(self, &(struct mf_worker_event){.id = seen->id, .text = mf_str(seen->address)});
 }
 
 void mf_guests_listed(struct mf_worker *self, const struct mf_worker_event *event)
@@ -160,8 +165,10 @@ uint32_t mf_guests_inventory(struct mf_worker *self, struct mf_rec_guest **ret_g
             enum mf_guest_state state = told(guest);
             if (state == MF_GUEST_STATE_UNSET || n == cap)
                 continue;
-            rows[n++] = (struct mf_rec_guest){
-                .id = guest->id, .state = state, .name = mf_str_dup(&self->arena, mf_str(guest->name))};
+            rows[n++] = (struct mf_rec_guest){.id = guest->id,
+                                              .state = state,
+                                              .name = mf_str_dup(&self->arena, mf_str(guest->name)),
+                                              .ready = guest->ready};
         }
     }
     *ret_guests = rows;

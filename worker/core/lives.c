@@ -1,6 +1,7 @@
 /* lives.c - the machine of guest.def: one function per act of the table, and the two lanes that begin what
  * waits. An act runs after the guest has moved. Orders held by a guest are answered exactly once; a result
  * for an order of an epoch that is over is not made. */
+#include "image_files.h"
 #include "state.h"
 #include <string.h>
 
@@ -9,13 +10,13 @@ typedef void guest_act(struct mf_worker *self, struct mf_guest *guest, const str
 static void answer_create(struct mf_worker *self, struct mf_guest *guest, enum mf_errcode code,
                           struct mf_str text)
 {
-    mf_reports_result(self, guest, &guest->create, MF_OPERATION_CREATE, code, text);
+    mf_reports_result(self, guest, &guest->create, MF_OPERATION_CREATE, code, text, (struct mf_str){0});
 }
 
 static void answer_destroy(struct mf_worker *self, struct mf_guest *guest, enum mf_errcode code,
-                           struct mf_str text)
+                           struct mf_str text, struct mf_str console)
 {
-    mf_reports_result(self, guest, &guest->destroy, MF_OPERATION_DESTROY, code, text);
+    mf_reports_result(self, guest, &guest->destroy, MF_OPERATION_DESTROY, code, text, console);
 }
 
 static struct mf_held held(const struct mf_worker *self, uint64_t order_id, uint64_t remaining_ms)
@@ -31,16 +32,16 @@ static struct mf_msg_order_create *order_dup(struct mf_arena *arena, const struc
     copy->group = mf_str_dup(arena, order->group);
     copy->offering.name = mf_str_dup(arena, order->offering.name);
     copy->offering.class = mf_str_dup(arena, order->offering.class);
-    copy->image.name = mf_str_dup(arena, order->image.name);
-    copy->image.kernel = mf_str_dup(arena, order->image.kernel);
-    copy->image.initrd = mf_str_dup(arena, order->image.initrd);
-    copy->image.cmdline = mf_str_dup(arena, order->image.cmdline);
+    mf_image_dup(arena, &order->image, &copy->image);
     copy->labels = mf_labels_dup(arena, order->labels);
+    copy->network = mf_str_dup(arena, order->network);
+    copy->health.checks.n = 0; /* the monitors' affair */
+    copy->health.checks.items = NULL;
     copy->user_data.bytes = (struct mf_str){0}; /* the edge has the bytes */
     return copy;
 }
 
-/* -- leases: wanted with the order, let go when its create is dropped or over */
+/* -- leases and images: wanted with the order, let go when its create is dropped or over */
 
 static void want_lease(struct mf_worker *self, struct mf_guest *guest)
 {
@@ -55,6 +56,12 @@ static void end_lease(struct mf_worker *self, struct mf_guest *guest)
     if (guest->wants_lease)
         mf_outbox_lease(self, MF_WORKER_LEASE_OVER, guest->id);
     guest->wants_lease = false;
+}
+
+static void let_go(struct mf_worker *self, struct mf_guest *guest)
+{
+    end_lease(self, guest);
+    mf_needs_release(self, guest);
 }
 
 static void act_none(struct mf_worker *self, struct mf_guest *guest, const struct mf_guest_cause *cause)
@@ -77,7 +84,9 @@ static void act_hold_create(struct mf_worker *self, struct mf_guest *guest,
     mf_arena_reset(&guest->arena);
     guest->order = order_dup(&guest->arena, order);
     guest->dead = guest->hinted = false;
+    mf_wellbeing_forget(guest);
     want_lease(self, guest);
+    mf_needs_hold(self, guest);
     mf_str_format(guest->name, sizeof guest->name, "%.*s/%.*s/%llu#%llu", (int)order->tenant.len,
                   order->tenant.ptr, (int)order->group.len, order->group.ptr, (unsigned long long)order->slot,
                   (unsigned long long)order->generation);
@@ -87,6 +96,7 @@ static void act_attach_destroy(struct mf_worker *self, struct mf_guest *guest,
                                const struct mf_guest_cause *cause)
 {
     guest->destroy = held(self, cause->destroy->order_id, cause->destroy->remaining_ms);
+    guest->evidence = cause->destroy->evidence;
     guest->not_before = self->now; /* a clean-up that waits to be tried again need not wait any longer */
 }
 
@@ -103,7 +113,8 @@ static void act_refuse_create(struct mf_worker *self, struct mf_guest *guest,
     struct mf_held order = held(self, cause->create->order_id, cause->create->remaining_ms);
     mf_reports_result(self, guest, &order, MF_OPERATION_CREATE, MF_E_STALE,
                       mf_str("this instance exists here and is stopped, being destroyed, or not ours; a life "
-                             "does not come back"));
+                             "does not come back"),
+                      (struct mf_str){0});
 }
 
 static void act_already(struct mf_worker *self, struct mf_guest *guest, const struct mf_guest_cause *cause)
@@ -115,7 +126,7 @@ static void act_already(struct mf_worker *self, struct mf_guest *guest, const st
 static void act_cancel_create(struct mf_worker *self, struct mf_guest *guest,
                               const struct mf_guest_cause *cause)
 {
-    end_lease(self, guest);
+    let_go(self, guest);
     answer_create(self, guest, MF_E_DEADLINE, mf_str("destroyed before it began"));
     act_hold_destroy(self, guest, cause);
 }
@@ -123,7 +134,7 @@ static void act_cancel_create(struct mf_worker *self, struct mf_guest *guest,
 static void act_forget_create(struct mf_worker *self, struct mf_guest *guest,
                               const struct mf_guest_cause *cause)
 {
-    end_lease(self, guest);
+    let_go(self, guest);
     guest->create = (struct mf_held){0};
 }
 
@@ -135,16 +146,21 @@ static void act_detach(struct mf_worker *self, struct mf_guest *guest, const str
 static void act_create_expired(struct mf_worker *self, struct mf_guest *guest,
                                const struct mf_guest_cause *cause)
 {
-    end_lease(self, guest);
-    answer_create(self, guest, MF_E_DEADLINE,
-                  guest->cleared ? mf_str("its time ran out while it waited for a lane; it was not begun")
-                                 : mf_str("its time ran out while it waited for a lease; it was not begun"));
+    char text[MF_WORKER_TEXT_MAX];
+    struct mf_str why = mf_str("its time ran out while it waited for a lane; it was not begun");
+    if (!mf_needs_met(guest))
+        why = mf_needs_why_not(guest, text);
+    else if (!guest->cleared)
+        why = mf_str("its time ran out while it waited for a lease; it was not begun");
+    let_go(self, guest);
+    answer_create(self, guest, MF_E_DEADLINE, why);
 }
 
 static void act_destroy_expired(struct mf_worker *self, struct mf_guest *guest,
                                 const struct mf_guest_cause *cause)
 {
-    answer_destroy(self, guest, MF_E_DEADLINE, mf_str("not gone yet; the destroy goes on"));
+    answer_destroy(self, guest, MF_E_DEADLINE, mf_str("not gone yet; the destroy goes on"),
+                   (struct mf_str){0});
 }
 
 /* -- creates */
@@ -160,6 +176,7 @@ static void act_begin_create(struct mf_worker *self, struct mf_guest *guest,
 static void act_created(struct mf_worker *self, struct mf_guest *guest, const struct mf_guest_cause *cause)
 {
     answer_create(self, guest, MF_E_OK, mf_str(""));
+    mf_wellbeing_runs(self, guest);
     if (guest->hinted)
         self->list_wanted = true;
     guest->hinted = false;
@@ -168,10 +185,11 @@ static void act_created(struct mf_worker *self, struct mf_guest *guest, const st
 static void act_create_failed(struct mf_worker *self, struct mf_guest *guest,
                               const struct mf_guest_cause *cause)
 {
+    let_go(self, guest);
     if (guest->create.order_id)
         answer_create(self, guest, cause->code, cause->text);
     else /* the hello told it as creating: its end must be told too */
-        mf_reports_death(self, guest->id, MF_DEATH_ABSENT, cause->text);
+        mf_reports_death(self, guest->id, MF_DEATH_ABSENT, cause->text, (struct mf_str){0});
 }
 
 static void act_look(struct mf_worker *self, struct mf_guest *guest, const struct mf_guest_cause *cause)
@@ -195,27 +213,30 @@ static void act_doomed(struct mf_worker *self, struct mf_guest *guest, const str
 static void clean_up(struct mf_worker *self, struct mf_guest *guest)
 {
     guest->dead = true;
+    mf_wellbeing_forget(guest);
     guest->grace_ms = 0;
     guest->not_before = self->now;
 }
 
 static void act_death(struct mf_worker *self, struct mf_guest *guest, const struct mf_guest_cause *cause)
 {
-    mf_reports_death(self, guest->id, cause->how, cause->text);
+    mf_reports_death(self, guest->id, cause->how, cause->text, cause->console);
     clean_up(self, guest);
 }
 
 static void act_found_off(struct mf_worker *self, struct mf_guest *guest, const struct mf_guest_cause *cause)
 {
     /* No proof: a paused one is listed so too, and its process stands. */
-    mf_reports_death(self, guest->id, MF_DEATH_ABSENT, mf_str("the hypervisor lists it as not running"));
+    mf_reports_death(self, guest->id, MF_DEATH_ABSENT, mf_str("the hypervisor lists it as not running"),
+                     cause->console);
     clean_up(self, guest);
 }
 
 static void act_found_absent(struct mf_worker *self, struct mf_guest *guest,
                              const struct mf_guest_cause *cause)
 {
-    mf_reports_death(self, guest->id, MF_DEATH_ABSENT, mf_str("the hypervisor does not list it any more"));
+    mf_reports_death(self, guest->id, MF_DEATH_ABSENT, mf_str("the hypervisor does not list it any more"),
+                     cause->console);
     clean_up(self, guest);
 }
 
@@ -225,12 +246,13 @@ static void act_begin_destroy(struct mf_worker *self, struct mf_guest *guest,
     struct mf_worker_action *action = mf_outbox_add(self, MF_WORKER_DESTROY);
     action->id = guest->id;
     action->grace_ms = guest->grace_ms;
+    action->evidence = guest->evidence;
 }
 
 static void act_destroyed(struct mf_worker *self, struct mf_guest *guest, const struct mf_guest_cause *cause)
 {
     answer_create(self, guest, MF_E_DEADLINE, mf_str("born after its time was over; undone"));
-    answer_destroy(self, guest, MF_E_OK, mf_str(""));
+    answer_destroy(self, guest, MF_E_OK, mf_str(""), cause->console);
     guest->dead = false;
 }
 
@@ -238,7 +260,7 @@ static void act_destroy_failed(struct mf_worker *self, struct mf_guest *guest,
                                const struct mf_guest_cause *cause)
 {
     answer_create(self, guest, MF_E_DEADLINE, mf_str("born after its time was over; undoing it failed"));
-    answer_destroy(self, guest, cause->code, cause->text);
+    answer_destroy(self, guest, cause->code, cause->text, (struct mf_str){0});
     guest->dead = false;
     self->list_wanted = true;
 }
@@ -293,8 +315,10 @@ void mf_lives_job_done(struct mf_worker *self, const struct mf_worker_event *eve
     else if (create && self->now >= guest->create.deadline && guest->create.order_id)
         what = MF_GUEST_ON_LATE;
     if (create)
-        end_lease(self, guest);
-    mf_guest_feed(self, guest, what, &(struct mf_guest_cause){.code = event->code, .text = event->text});
+        let_go(self, guest);
+    mf_guest_feed(
+        self, guest, what,
+        &(struct mf_guest_cause){.code = event->code, .text = event->text, .console = event->console});
 }
 
 void mf_lives_lease_ready(struct mf_worker *self, struct mf_uuid id)
@@ -336,7 +360,7 @@ static struct mf_guest *next_create(const struct mf_worker *self)
 {
     struct mf_guest *guest, *best = NULL;
     TAILQ_FOREACH(guest, &self->lives[MF_GUEST_QUEUED], link)
-    if (guest->cleared && (!best || guest->order->need > best->order->need))
+    if (guest->cleared && mf_needs_met(guest) && (!best || guest->order->need > best->order->need))
         best = guest;
     return best;
 }

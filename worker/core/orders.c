@@ -37,8 +37,8 @@ static void refuse(struct mf_worker *self, const struct mf_msg_order_create *ord
     struct mf_held held = {order->order_id, self->now, self->now};
     struct mf_str why = mf_str_format(text, sizeof text, "this node cannot end at-most guests by itself: %s",
                                       self->config.fences_not);
-    mf_reports_result(self, mf_guests_add(self, order->id), &held, MF_OPERATION_CREATE, MF_E_UNSUPPORTED,
-                      why);
+    mf_reports_result(self, mf_guests_add(self, order->id), &held, MF_OPERATION_CREATE, MF_E_UNSUPPORTED, why,
+                      (struct mf_str){0});
 }
 
 void mf_orders_create(struct mf_worker *self, const struct mf_msg_order_create *order)

@@ -59,6 +59,10 @@ void mf_outbox_hello(struct mf_worker *self, bool again)
     hello->guests_die_with_me = config->guests_die_with_me;
     hello->probe_address = mf_str(config->probe_address);
     hello->guests.n = mf_guests_inventory(self, &hello->guests.items);
+    hello->images.n = (uint32_t)self->n_held;
+    hello->images.items = mf_arena_alloc(&self->arena, (self->n_held + 1) * sizeof *self->held);
+    if (self->n_held)
+        memcpy(hello->images.items, self->held, self->n_held * sizeof *self->held);
     hello->again = again;
     hello->fences = config->fences;
     hello->fences_not = mf_str(config->fences ? "" : config->fences_not);

@@ -1,6 +1,6 @@
-/* reports.c - results of orders and facts of death: kept, and sent again oldest first, until the broker says
- * that they are durable. A report carries the epoch it is sent in. At a hello all of them go: the inventory
- * says the same. */
+/* reports.c - results of orders and facts about guests: kept, and sent again oldest first, until the broker
+ * says that they are durable. A report carries the epoch it is sent in. At a hello all of them go, for the
+ * inventory says the same; but that a guest is unwell no inventory says, so those stay. */
 #include "state.h"
 #include <stdlib.h>
 #include <string.h>
@@ -12,8 +12,22 @@ static struct mf_report **reports_of(const struct mf_worker *self)
 
 static uint64_t id_of(const struct mf_report *report)
 {
-    return report->message.kind == MF_MSG_FACT_DEATH ? report->message.fact_death.report_id
-                                                     : report->message.order_result.report_id;
+    switch (report->message.kind) {
+    case MF_MSG_FACT_DEATH:
+        return report->message.fact_death.report_id;
+    case MF_MSG_FACT_READY:
+        return report->message.fact_ready.report_id;
+    case MF_MSG_FACT_UNWELL:
+        return report->message.fact_unwell.report_id;
+    default:
+        return report->message.order_result.report_id;
+    }
+}
+
+static void free_report(struct mf_report *report)
+{
+    free(report->console);
+    free(report);
 }
 
 static void send_report(struct mf_worker *self, struct mf_report *report)
@@ -21,13 +35,26 @@ static void send_report(struct mf_worker *self, struct mf_report *report)
     report->sent_at = self->now;
     struct mf_message *message = mf_outbox_say(self, report->message.kind);
     *message = report->message;
-    struct mf_str text = mf_str_dup(&self->arena, mf_str(report->text));
-    if (message->kind == MF_MSG_FACT_DEATH) {
+    struct mf_str text = mf_str_dup(&self->arena, mf_str(report->text)),
+                  console = mf_str_dup(&self->arena, (struct mf_str){report->console, report->console_len});
+    switch (message->kind) {
+    case MF_MSG_FACT_DEATH:
         message->fact_death.epoch = self->epoch;
         message->fact_death.text = text;
-    } else {
+        message->fact_death.console = console;
+        break;
+    case MF_MSG_FACT_READY:
+        message->fact_ready.epoch = self->epoch;
+        break;
+    case MF_MSG_FACT_UNWELL:
+        message->fact_unwell.epoch = self->epoch;
+        message->fact_unwell.text = text;
+        message->fact_unwell.console = console;
+        break;
+    default:
         message->order_result.epoch = self->epoch;
         message->order_result.text = text;
+        message->order_result.console = console;
     }
 }
 
@@ -63,8 +90,23 @@ static void send_new(struct mf_worker *self, struct mf_report *report)
         send_report(self, report);
 }
 
+static void keep_console(struct mf_report *report, struct mf_str console)
+{
+    if (!console.len)
+        return;
+    const struct mf_str tail =
+        console.len > MF_WORKER_CONSOLE_MAX
+            ? (struct mf_str){console.ptr + console.len - MF_WORKER_CONSOLE_MAX, MF_WORKER_CONSOLE_MAX}
+            : console;
+    report->console = malloc(tail.len);
+    MF_CHECK(report->console);
+    memcpy(report->console, tail.ptr, tail.len);
+    report->console_len = tail.len;
+}
+
 void mf_reports_result(struct mf_worker *self, struct mf_guest *guest, struct mf_held *held,
-                       enum mf_operation operation, enum mf_errcode code, struct mf_str text)
+                       enum mf_operation operation, enum mf_errcode code, struct mf_str text,
+                       struct mf_str console)
 {
     if (held->order_id == 0)
         return; /* its epoch is over: the inventory tells */
@@ -77,13 +119,33 @@ void mf_reports_result(struct mf_worker *self, struct mf_guest *guest, struct mf
         .code = mf_str(mf_error_code(code)),
         .took_ms = (uint64_t)(self->now - held->received),
     };
+    keep_console(report, console);
     *held = (struct mf_held){0};
     send_new(self, report);
 }
 
-void mf_reports_death(struct mf_worker *self, struct mf_uuid id, enum mf_death how, struct mf_str text)
+void mf_reports_ready(struct mf_worker *self, struct mf_uuid id)
+{
+    struct mf_report *report = append(self, MF_MSG_FACT_READY, (struct mf_str){0});
+    report->message.fact_ready = (struct mf_msg_fact_ready){.report_id = ++self->report_id, .id = id};
+    send_new(self, report);
+}
+
+void mf_reports_unwell(struct mf_worker *self, struct mf_uuid id, enum mf_ailment how, struct mf_str text,
+                       struct mf_str console)
+{
+    struct mf_report *report = append(self, MF_MSG_FACT_UNWELL, text);
+    report->message.fact_unwell =
+        (struct mf_msg_fact_unwell){.report_id = ++self->report_id, .id = id, .how = how};
+    keep_console(report, console);
+    send_new(self, report);
+}
+
+void mf_reports_death(struct mf_worker *self, struct mf_uuid id, enum mf_death how, struct mf_str text,
+                      struct mf_str console)
 {
     struct mf_report *report = append(self, MF_MSG_FACT_DEATH, text);
+    keep_console(report, console);
     report->message.fact_death = (struct mf_msg_fact_death){
         .report_id = ++self->report_id, .id = id, .how = how ? how : MF_DEATH_EXITED};
     send_new(self, report);
@@ -122,7 +184,7 @@ void mf_reports_ack(struct mf_worker *self, uint64_t report_id)
     if (low == self->n_reports || id_of(reports_of(self)[low]) != report_id)
         return;
     struct mf_report **at = reports_of(self);
-    free(at[low]);
+    free_report(at[low]);
     if (low == 0)
         self->first_report++;
     else
@@ -131,15 +193,17 @@ void mf_reports_ack(struct mf_worker *self, uint64_t report_id)
         self->first_report = 0;
 }
 
-void mf_reports_drop(struct mf_worker *self, bool deaths_too)
+void mf_reports_drop(struct mf_worker *self, bool facts_too)
 {
     size_t kept = 0;
     struct mf_report **at = reports_of(self);
     for (size_t i = 0; i < self->n_reports; i++) {
-        if (!deaths_too && at[i]->message.kind == MF_MSG_FACT_DEATH)
+        enum mf_kind kind = at[i]->message.kind;
+        bool stays = facts_too ? kind == MF_MSG_FACT_UNWELL : kind != MF_MSG_ORDER_RESULT;
+        if (stays)
             at[kept++] = at[i];
         else
-            free(at[i]);
+            free_report(at[i]);
     }
     self->n_reports = kept;
     if (kept == 0)
@@ -167,6 +231,7 @@ void mf_reports_timers(struct mf_worker *self)
 
 void mf_reports_free(struct mf_worker *self)
 {
-    mf_reports_drop(self, true);
+    for (size_t i = 0; i < self->n_reports; i++)
+        free_report(reports_of(self)[i]);
     free(self->reports);
 }

@@ -63,6 +63,7 @@ static void act_welcome(struct mf_worker *self, const struct mf_message *message
     set_monitors(self, welcome->monitors.items, welcome->monitors.n);
     mf_outbox_session(self);
     mf_reports_begin(self);
+    mf_wellbeing_welcomed(self);
     mf_leaving_feed(self, MF_LEAVING_ON_WELCOME);
 }
 
@@ -234,6 +235,10 @@ void mf_session_message(struct mf_worker *self, const struct mf_message *message
     case MF_MSG_LEFT:
         if (of_session(self, message->left.epoch))
             mf_leaving_answer(self, &message->left);
+        break;
+    case MF_MSG_IMAGE_FETCH:
+        if (of_session(self, message->image_fetch.epoch))
+            mf_needs_warm(self, &message->image_fetch);
         break;
     case MF_MSG_INVENTORY_ASK:
         take_inventory_ask(self, &message->inventory_ask);

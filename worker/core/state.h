@@ -64,6 +64,8 @@ enum {
     MF_WORKER_ASKS_MAX = 64,   /* asks of one kind held; the broker's own limits are lower */
     MF_WORKER_MONITORS_MAX = 16,
     MF_WORKER_GUESTS_MAX = 8192, /* of one inventory, as the message table says */
+    MF_WORKER_HELD_MAX = 4096,   /* image files of one hello, as the message table says */
+    MF_WORKER_CONSOLE_MAX = 4096,
     MF_WORKER_TEXT_MAX = 512
 };
 
@@ -71,6 +73,18 @@ struct mf_held { /* an order that will be answered; order_id 0: none */
     uint64_t order_id;
     mf_ms received, deadline;
 };
+
+struct mf_need { /* an image with files that must be fetched */
+    TAILQ_ENTRY(mf_need) link;
+    uint64_t ticket;
+    struct mf_rec_image image;
+    struct mf_arena arena; /* of its strings */
+    size_t guests;         /* creates that are queued or under way and need it */
+    bool warm;             /* the broker wants it before any birth asks; until it is here or has failed */
+    bool here;
+    char said[256]; /* why a fetch of it is tried again, if it is */
+};
+TAILQ_HEAD(mf_needs, mf_need);
 
 struct mf_guest {
     struct mf_uuid id;
@@ -83,19 +97,25 @@ struct mf_guest {
     bool wants_lease; /* the keeper was asked for one, and not told that its create is over */
     bool cleared;     /* and got it: the create may begin */
     bool hinted;      /* somebody says it died while it was being created */
+    bool ready;       /* it said that it is well; in this life */
+    char *address;    /* where it is to be found; NULL: nowhere that is known */
     uint64_t touched; /* newest list ticket when something last happened to it: no list up to it may judge */
     uint64_t swept;   /* newest list that showed it */
     struct mf_held create, destroy;
     mf_ms grace_ms, not_before;
+    bool evidence;                     /* its destroy is to tell the end of its serial output */
     struct mf_arena arena;             /* of the order */
     struct mf_msg_order_create *order; /* what the create lane reads */
+    struct mf_need *need;              /* files that its create waits for or uses; NULL: none */
 };
 TAILQ_HEAD(mf_guest_list, mf_guest);
 
 struct mf_report {
-    struct mf_message message; /* order_result or fact_death */
+    struct mf_message message; /* order_result or a fact */
     mf_ms sent_at;
     char text[MF_WORKER_TEXT_MAX + 1];
+    char *console; /* of a fact, by malloc */
+    uint32_t console_len;
 };
 
 struct mf_ask {
@@ -143,6 +163,11 @@ struct mf_worker {
     uint64_t report_id;
     mf_ms resend_at;
 
+    struct mf_needs needs;
+    uint64_t fetch_ticket;
+    struct mf_rec_file_held *held; /* image files in the cache, at most MF_WORKER_HELD_MAX */
+    size_t n_held, cap_held;
+
     struct mf_asks inventory_asks, log_asks; /* log_asks.items[0] is under way when log_busy */
     bool log_busy;
 
@@ -186,7 +211,7 @@ struct mf_guest_cause { /* what came with the event; only what it needs is set *
     const struct mf_msg_order_create *create;
     const struct mf_msg_order_destroy *destroy;
     enum mf_errcode code;
-    struct mf_str text;
+    struct mf_str text, console;
     enum mf_death how;
 };
 void mf_guest_feed(struct mf_worker *self, struct mf_guest *guest, enum mf_guest_event event,
@@ -196,6 +221,25 @@ void mf_lives_lease_ready(struct mf_worker *self, struct mf_uuid id);
 void mf_lives_epoch(struct mf_worker *self); /* a hello is about to be said */
 void mf_lives_timers(struct mf_worker *self);
 void mf_lives_pump(struct mf_worker *self); /* begin what free lanes allow */
+
+/* wellbeing.c: what guests say of themselves */
+void mf_wellbeing_ready(struct mf_worker *self, struct mf_guest *guest); /* it said so, whenever it did */
+void mf_wellbeing_unwell(struct mf_worker *self, const struct mf_worker_event *event);
+void mf_wellbeing_address(struct mf_worker *self, const struct mf_worker_event *event);
+void mf_wellbeing_runs(struct mf_worker *self, struct mf_guest *guest); /* it was born */
+void mf_wellbeing_forget(struct mf_guest *guest);                       /* its life is over, or not begun */
+void mf_wellbeing_welcomed(struct mf_worker *self);
+
+/* images.c: files that births wait for, and what the cache says */
+void mf_needs_hold(struct mf_worker *self, struct mf_guest *guest); /* by its order's image */
+void mf_needs_release(struct mf_worker *self, struct mf_guest *guest);
+bool mf_needs_met(const struct mf_guest *guest);
+struct mf_str mf_needs_why_not(const struct mf_guest *guest, char text[MF_WORKER_TEXT_MAX]);
+void mf_needs_warm(struct mf_worker *self, const struct mf_msg_image_fetch *fetch);
+void mf_needs_fetched(struct mf_worker *self, const struct mf_worker_event *event);
+void mf_needs_file(struct mf_worker *self, const struct mf_worker_event *event);
+void mf_needs_check(const struct mf_worker *self);
+void mf_needs_free(struct mf_worker *self);
 
 /* guests.c: the table, and lists against it */
 struct mf_guest *mf_guests_find(const struct mf_worker *self, struct mf_uuid id);
@@ -208,14 +252,19 @@ void mf_guests_free(struct mf_worker *self);
 
 /* reports.c */
 void mf_reports_result(struct mf_worker *self, struct mf_guest *guest, struct mf_held *held,
-                       enum mf_operation operation, enum mf_errcode code, struct mf_str text);
-void mf_reports_death(struct mf_worker *self, struct mf_uuid id, enum mf_death how, struct mf_str text);
+                       enum mf_operation operation, enum mf_errcode code, struct mf_str text,
+                       struct mf_str console);
+void mf_reports_death(struct mf_worker *self, struct mf_uuid id, enum mf_death how, struct mf_str text,
+                      struct mf_str console);
+void mf_reports_ready(struct mf_worker *self, struct mf_uuid id);
+void mf_reports_unwell(struct mf_worker *self, struct mf_uuid id, enum mf_ailment how, struct mf_str text,
+                       struct mf_str console);
 bool mf_reports_answers(const struct mf_worker *self,
                         uint64_t order_id); /* a result of this order waits for its ack */
 bool mf_reports_mourns(const struct mf_worker *self,
                        struct mf_uuid id); /* a death of this guest waits for its ack */
 void mf_reports_ack(struct mf_worker *self, uint64_t report_id);
-void mf_reports_drop(struct mf_worker *self, bool deaths_too);
+void mf_reports_drop(struct mf_worker *self, bool facts_too);
 void mf_reports_begin(struct mf_worker *self); /* an epoch began: send all that wait */
 void mf_reports_timers(struct mf_worker *self);
 void mf_reports_free(struct mf_worker *self);

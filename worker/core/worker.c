@@ -41,6 +41,7 @@ struct mf_worker *mf_worker_new(const struct mf_worker_config *config)
     MF_CHECK(self->buckets);
     for (unsigned i = 0; i < MF_GUEST_COUNT; i++)
         TAILQ_INIT(&self->lives[i]);
+    TAILQ_INIT(&self->needs);
     self->list_wanted = true;
     return self;
 }
@@ -50,6 +51,7 @@ void mf_worker_destroy(struct mf_worker **self)
     if (!*self)
         return;
     mf_guests_free(*self);
+    mf_needs_free(*self);
     mf_reports_free(*self);
     free((*self)->actions);
     mf_arena_free(&(*self)->arena);
@@ -99,8 +101,18 @@ static void take_death(struct mf_worker *self, const struct mf_worker_event *eve
 {
     struct mf_guest *guest = mf_guests_find(self, event->id);
     if (guest)
-        mf_guest_feed(self, guest, MF_GUEST_ON_DIED,
-                      &(struct mf_guest_cause){.how = event->how, .text = event->text});
+        mf_guest_feed(
+            self, guest, MF_GUEST_ON_DIED,
+            &(struct mf_guest_cause){.how = event->how, .text = event->text, .console = event->console});
+}
+
+static void take_ready(struct mf_worker *self, const struct mf_worker_event *event)
+{
+    struct mf_guest *guest = mf_guests_find(self, event->id);
+    if (guest)
+        mf_wellbeing_ready(self, guest);
+    else
+        self->list_wanted = true; /* the first list that shows it is not back yet; the next says it again */
 }
 
 static void pump_reads(struct mf_worker *self)
@@ -153,6 +165,15 @@ void mf_worker_feed(struct mf_worker *self, mf_ms now, const struct mf_worker_ev
     case MF_WORKER_DIED:
         take_death(self, event);
         break;
+    case MF_WORKER_READY:
+        take_ready(self, event);
+        break;
+    case MF_WORKER_UNWELL:
+        mf_wellbeing_unwell(self, event);
+        break;
+    case MF_WORKER_ADDRESS:
+        mf_wellbeing_address(self, event);
+        break;
     case MF_WORKER_LOG:
         take_log(self, event);
         break;
@@ -161,6 +182,12 @@ void mf_worker_feed(struct mf_worker *self, mf_ms now, const struct mf_worker_ev
         break;
     case MF_WORKER_LEASE_READY:
         mf_lives_lease_ready(self, event->id);
+        break;
+    case MF_WORKER_FETCHED:
+        mf_needs_fetched(self, event);
+        break;
+    case MF_WORKER_FILE:
+        mf_needs_file(self, event);
         break;
     case MF_WORKER_DRAIN:
         mf_leaving_drain(self, event->remaining_ms);
@@ -239,6 +266,13 @@ bool mf_worker_welcomed(const struct mf_worker *self)
 bool mf_worker_going(const struct mf_worker *self)
 {
     return self->leaving == MF_LEAVING_GOING;
+}
+
+const char *mf_worker_leaving(const struct mf_worker *self)
+{
+    if (self->leaving == MF_LEAVING_STAYING)
+        return "";
+    return self->leaving == MF_LEAVING_DRAINING ? "draining" : "leaving";
 }
 
 uint64_t mf_worker_epoch(const struct mf_worker *self)

@@ -16,7 +16,11 @@
  * - An at-most create is begun only after the keeper got a lease that it asked for after the order came
  * (LEASE_WANT, LEASE_READY); until then it takes no lane. Of the creates that may begin, the one whose group
  * is furthest below its min goes first.
+ * - A create whose image has URLs takes no lane either until its files are in the cache (FETCH, FETCHED); one
+ * fetch serves all that wait for the same image, and goes on without any only for a warm-up.
  * - A list that does not come back is given up after a while and another is begun.
+ * - What a guest says of itself is no state of the table: that it is ready is told once it runs, and in every
+ * inventory after; that it is unwell, once; where it is to be found, at each change and after each welcome.
  * - A death is reported once, unless we were destroying the guest; what is left of it (disk, seed, domain) is
  * then cleaned up. */
 #ifndef MF_WORKER_H
@@ -60,12 +64,18 @@ enum mf_worker_event_kind {
                            needs) */
     MF_WORKER_LISTED,   /* answer to a LIST job: list_ticket, capacity, guests; or code and text, and it is
                            tried again */
-    MF_WORKER_JOB_DONE, /* answer to a CREATE or DESTROY job: id, code, text */
-    MF_WORKER_DIED, /* the keeper or the driver says a guest ended: id, how, text. A hint may come twice or
-                       for what we destroy */
-    MF_WORKER_LOG,  /* answer to a LOG job: ask_id, code, log */
+    MF_WORKER_JOB_DONE, /* answer to a CREATE or DESTROY job: id, code, text, console */
+    MF_WORKER_DIED,    /* the keeper or the driver says a guest ended: id, how, text, console. A hint may come
+                          twice or for what we destroy */
+    MF_WORKER_READY,   /* a guest said that it is well: id */
+    MF_WORKER_UNWELL,  /* the driver says that a guest which runs is not: id, ailment, text, console */
+    MF_WORKER_ADDRESS, /* a guest is to be found at text, or nowhere any more: id */
+    MF_WORKER_LOG,     /* answer to a LOG job: ask_id, code, log */
     MF_WORKER_LEASE_ASK,   /* the keeper asks the broker: epoch, ask_id */
     MF_WORKER_LEASE_READY, /* answer to LEASE_WANT: id */
+    MF_WORKER_FETCHED,     /* answer to FETCH: fetch_ticket, code, text */
+    MF_WORKER_FILE, /* what the cache says of a file: file; to be told to the broker, unless it was there
+                       before we were (tell) */
     /* What the keeper says of its own end. */
     MF_WORKER_DRAIN, /* remaining_ms: it ends when the node is drained, or after so long; answered by LEFT */
     MF_WORKER_END,   /* it is about to kill every guest; answered by QUIET */
@@ -75,6 +85,8 @@ enum mf_worker_event_kind {
 struct mf_worker_guest {
     struct mf_uuid id;
     bool running;
+    bool ready; /* it said that it is well */
+    char address[46];
     char name[200]; /* from the domain's own metadata; empty if foreign */
 };
 struct mf_worker_event {
@@ -88,9 +100,14 @@ struct mf_worker_event {
     enum mf_errcode code;
     struct mf_str text;
     enum mf_death how;
+    enum mf_ailment ailment;
+    struct mf_str console; /* the end of a guest's serial output, at most 4096 bytes */
     uint64_t ask_id, epoch;
     mf_ms remaining_ms;
     struct mf_str log;
+    uint64_t fetch_ticket;
+    struct mf_msg_file_progress file; /* without an epoch; text valid during the feed */
+    bool tell;
     uint64_t list_ticket; /* LISTED: the one of the LIST action; jobs begun since are not judged by it */
 };
 
@@ -101,7 +118,9 @@ enum mf_worker_action_kind {
                             idempotent */
     MF_WORKER_DESTROY, /* id, grace_ms: make it gone, disk and seed too; idempotent; done means not listed and
                           no process */
-    MF_WORKER_LIST,    /* list guests and capacity; list_ticket */
+    MF_WORKER_FETCH, /* image, fetch_ticket: have its files that are URLs in the cache, and keep them there */
+    MF_WORKER_FETCH_OVER, /* fetch_ticket: nobody needs them any more */
+    MF_WORKER_LIST,       /* list guests and capacity; list_ticket */
     MF_WORKER_READ_LOG,   /* id, ask_id, bytes */
     MF_WORKER_SESSION,    /* epoch, pulse key, pulse_ms, renew_ms, monitors: tell the keeper */
     MF_WORKER_LEASE_WANT, /* id: an at-most create waits for a lease asked for from now on; tell the keeper */
@@ -116,7 +135,9 @@ struct mf_worker_action {
     const struct mf_msg_order_create *order;
     struct mf_uuid id;
     mf_ms grace_ms;
-    uint64_t ask_id, list_ticket;
+    bool evidence; /* DESTROY: the end of its serial output is wanted with JOB_DONE */
+    uint64_t ask_id, list_ticket, fetch_ticket;
+    struct mf_rec_image image; /* FETCH */
     uint32_t bytes;
     uint64_t epoch;
     const uint8_t *pulse_key; /* 32 bytes */
@@ -139,7 +160,9 @@ void mf_worker_describe(const struct mf_worker *self, struct mf_buf *buf);
 
 /* -- looking in, for the edge and for tests */
 bool mf_worker_welcomed(const struct mf_worker *self);
-bool mf_worker_going(const struct mf_worker *self);     /* GO was fed, and the broker may still answer it */
+bool mf_worker_going(const struct mf_worker *self); /* GO was fed, and the broker may still answer it */
+const char *
+mf_worker_leaving(const struct mf_worker *self); /* "draining", then "leaving"; "" while it is to stay */
 uint64_t mf_worker_epoch(const struct mf_worker *self); /* 0 when there is no session */
 const char *mf_worker_refusal(
     const struct mf_worker *self); /* why the broker refuses us, "code: text"; "" when it does not */

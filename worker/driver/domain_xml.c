@@ -1,17 +1,17 @@
 /* domain_xml.c - see domain_xml.h.
  *
  * The machine is the smallest that a cloud image still knows: q35 with virtio disk, seed and network, a
- * serial line, ACPI for the power button, and nothing else. Fewer devices boot sooner. Writes of the
+ * serial line, ACPI for the power button, a device that tells of a panic, the channels that its health needs,
+ * and nothing else. Fewer devices boot sooner. Writes of the
  * ephemeral disk are never flushed (cache unsafe): it dies with its guest, so there is nobody to keep a
  * promise to. */
 #include "domain_xml.h"
+#include "containment.h"
+#include "xml_text.h"
 
 #include <ctype.h>
 #include <errno.h>
-#include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 const char *mf_domain_name(const struct mf_driver_spec *spec, char ret_name[MF_DOMAIN_NAME])
@@ -36,45 +36,6 @@ const char *mf_domain_name(const struct mf_driver_spec *spec, char ret_name[MF_D
     return ret_name;
 }
 
-/* ---- text that XML can hold */
-
-/* Length of the UTF-8 character at s, 0 if it is broken or not a character of XML 1.0. */
-static size_t xml_char(const unsigned char *s)
-{
-    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
-    if (*s < 0x80)
-        return *s >= 0x20 && *s != 0x7f;
-    size_t len = (*s & 0xe0) == 0xc0 ? 2 : (*s & 0xf0) == 0xe0 ? 3 : (*s & 0xf8) == 0xf0 ? 4 : 0;
-    if (!len)
-        return 0;
-    uint32_t code = *s & (0x7fu >> len);
-    for (size_t i = 1; i < len; i++) {
-        if ((s[i] & 0xc0) != 0x80)
-            return 0;
-        code = code << 6 | (s[i] & 0x3f);
-    }
-    bool good = code >= least[len] && code >= 0xa0 && code <= 0x10ffff &&
-                !(code >= 0xd800 && code < 0xe000) && code != 0xfffe && code != 0xffff;
-    return good ? len : 0;
-}
-
-static int check_text(const char *what, const char *text, char error[512])
-{
-    if (!text)
-        return 0;
-    for (const unsigned char *s = (const unsigned char *)text; *s;) {
-        size_t len = xml_char(s);
-        if (!len) {
-            mf_str_format(error, 512,
-                          "%s has a control character or broken UTF-8 at byte %zu; give it without", what,
-                          (size_t)(s - (const unsigned char *)text));
-            return -EINVAL;
-        }
-        s += len;
-    }
-    return 0;
-}
-
 static int check_path(const char *what, const char *path, char error[512])
 {
     if (!path)
@@ -88,21 +49,19 @@ static int check_path(const char *what, const char *path, char error[512])
                       MF_DOMAIN_PATH - 1);
         return -EINVAL;
     }
-    return check_text(what, path, error);
+    return mf_xml_check(what, path, error);
 }
 
 static int check_spec(const struct mf_driver_spec *spec, char error[512])
 {
     const struct {
         const char *what, *path;
-    } paths[] = {{"kernel", spec->kernel},
-                 {"initrd", spec->initrd},
-                 {"seed", spec->seed},
-                 {"disk", spec->disk},
+    } paths[] = {{"kernel", spec->kernel},  {"initrd", spec->initrd}, {"seed", spec->seed},
+                 {"disk", spec->disk},      {"base", spec->base},     {"dir", spec->dir},
                  {"console", spec->console}};
-    int r = check_text("name", spec->name, error);
+    int r = mf_xml_check("name", spec->name, error);
     if (r == 0)
-        r = check_text("cmdline", spec->cmdline, error);
+        r = mf_xml_check("cmdline", spec->cmdline, error);
     for (size_t i = 0; i < sizeof paths / sizeof *paths && r == 0; i++)
         r = check_path(paths[i].what, paths[i].path, error);
     if (r < 0)
@@ -116,239 +75,188 @@ static int check_spec(const struct mf_driver_spec *spec, char error[512])
 
 /* ---- writing */
 
-static void put(struct mf_buf *buf, const char *text)
+static const char *word_of_network(enum mf_network_kind kind)
 {
-    mf_buf_append(buf, text, strlen(text));
+    static const char *const words[] = {
+        [MF_NETWORK_USER] = "user",       [MF_NETWORK_LIBVIRT] = "network", [MF_NETWORK_BRIDGE] = "bridge",
+        [MF_NETWORK_MACVTAP] = "macvtap", [MF_NETWORK_TAP] = "tap",
+    };
+    return words[kind];
 }
 
-static void put_escaped(struct mf_buf *buf, const char *text)
+/* What a restarted agent needs to know of it, and nobody else remembers. */
+void mf_domain_attributes(const struct mf_driver_spec *spec, const struct mf_domain_host *host,
+                          struct mf_buf *buf)
 {
-    for (; *text; text++) {
-        switch (*text) {
-        case '&':
-            put(buf, "&amp;");
-            break;
-        case '<':
-            put(buf, "&lt;");
-            break;
-        case '>':
-            put(buf, "&gt;");
-            break;
-        case '"':
-            put(buf, "&quot;");
-            break;
-        case '\'':
-            put(buf, "&apos;");
-            break;
-        default:
-            mf_buf_append(buf, text, 1);
-        }
+    static const struct mf_rec_guest_health none;
+    const struct mf_rec_guest_health *health = spec->health ? spec->health : &none;
+    mf_xml_format(buf, " name='%s' epoch='%u' disk='%s' console='%s'", spec->name, spec->epoch,
+                  spec->disk ? spec->disk : "", spec->console ? spec->console : "");
+    if (spec->at_most)
+        mf_xml_put(buf, " policy='at-most'");
+    if (spec->dir)
+        mf_xml_format(buf, " dir='%s'", spec->dir);
+    if (health->ready > MF_READINESS_NONE)
+        mf_xml_format(buf, " ready='%s'", mf_readiness_word(health->ready));
+    if (health->ping_ms)
+        mf_xml_format(buf, " ping='%u' fall='%u'", health->ping_ms, health->ping_fall);
+    if (host->network && host->network->kind != MF_NETWORK_USER)
+        mf_xml_format(buf, " net='%s'", word_of_network(host->network->kind));
+    for (unsigned i = 0; i < host->n_cpus; i++) {
+        mf_xml_put(buf, i ? "," : " cpus='");
+        mf_xml_format(buf, "%u", (uint64_t)host->cpus[i]);
     }
+    if (host->n_cpus)
+        mf_xml_put(buf, "'");
 }
 
-/* Like printf, of %s (escaped), %u (uint64_t) and nothing else: there is no way to put a value in unescaped.
- */
-static void put_format(struct mf_buf *buf, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    for (const char *p = format; *p; p++) {
-        if (*p != '%') {
-            mf_buf_append(buf, p, 1);
-            continue;
-        }
-        if (*++p == 's') {
-            put_escaped(buf, va_arg(args, const char *));
-        } else {
-            char number[24];
-            snprintf(number, sizeof number, "%" PRIu64, va_arg(args, uint64_t));
-            put(buf, number);
-        }
-    }
-    va_end(args);
-}
-
-static void put_head(struct mf_buf *buf, const struct mf_driver_spec *spec, const char *type)
+static void put_head(struct mf_buf *buf, const struct mf_driver_spec *spec, const struct mf_domain_host *host)
 {
     char name[MF_DOMAIN_NAME], id[MF_UUID_TEXT];
-    put_format(buf, "<domain type='%s'>\n<name>%s</name>\n<uuid>%s</uuid>\n", type,
-               mf_domain_name(spec, name), mf_uuid_text(spec->id, id));
-    put_format(buf,
-               "<metadata><mayfly:guest xmlns:mayfly='" MF_DOMAIN_NAMESPACE
-               "' name='%s' epoch='%u' disk='%s' console='%s'",
-               spec->name, spec->epoch, spec->disk ? spec->disk : "", spec->console ? spec->console : "");
-    put(buf, spec->at_most ? " policy='at-most'/>" : "/>");
-    put_format(buf, "</metadata>\n<memory unit='MiB'>%u</memory>\n<vcpu>%u</vcpu>\n", spec->memory_mib,
-               spec->vcpus);
+    mf_xml_format(buf, "<domain type='%s'>\n<name>%s</name>\n<uuid>%s</uuid>\n", host->type,
+                  mf_domain_name(spec, name), mf_uuid_text(spec->id, id));
+    mf_xml_put(buf, "<metadata><mayfly:guest xmlns:mayfly='" MF_DOMAIN_NAMESPACE "'");
+    mf_domain_attributes(spec, host, buf);
+    mf_xml_format(buf, "/></metadata>\n<memory unit='MiB'>%u</memory>\n<vcpu>%u</vcpu>\n", spec->memory_mib,
+                  spec->vcpus);
 }
 
 static void put_os(struct mf_buf *buf, const struct mf_driver_spec *spec, bool kvm)
 {
-    put(buf, "<os><type arch='x86_64' machine='q35'>hvm</type>");
+    mf_xml_put(buf, "<os><type arch='x86_64' machine='q35'>hvm</type>");
     if (spec->kernel)
-        put_format(buf, "<kernel>%s</kernel>", spec->kernel);
+        mf_xml_format(buf, "<kernel>%s</kernel>", spec->kernel);
     if (spec->initrd)
-        put_format(buf, "<initrd>%s</initrd>", spec->initrd);
+        mf_xml_format(buf, "<initrd>%s</initrd>", spec->initrd);
     if (spec->cmdline && spec->cmdline[0])
-        put_format(buf, "<cmdline>%s</cmdline>", spec->cmdline);
-    put(buf, "</os>\n<features><acpi/><apic/></features>\n");
+        mf_xml_format(buf, "<cmdline>%s</cmdline>", spec->cmdline);
+    if (!spec->kernel)
+        mf_xml_put(buf, "<boot dev='hd'/>");
+    mf_xml_put(buf, "</os>\n<features><acpi/><apic/></features>\n");
     /* Under emulation the plainest CPU is the fastest; under KVM the host's own is. */
-    put(buf,
+    mf_xml_put(
+        buf,
         kvm ? "<cpu mode='host-passthrough' check='none'/>\n"
             : "<cpu mode='custom' match='exact' check='none'><model fallback='allow'>qemu64</model></cpu>\n");
-    put(buf,
+    mf_xml_put(
+        buf,
         "<clock offset='utc'><timer name='hpet' present='no'/></clock>\n"
         "<on_poweroff>destroy</on_poweroff><on_reboot>restart</on_reboot><on_crash>destroy</on_crash>\n");
 }
 
-static void put_devices(struct mf_buf *buf, const struct mf_driver_spec *spec)
+/* Both disks share one bucket. A disk that fails stops its guest, which is told: a guest that was told itself
+ * might go on for ever with a file system that is read-only. */
+static void put_disks(struct mf_buf *buf, const struct mf_driver_spec *spec)
 {
-    put(buf, "<devices>\n");
-    if (spec->disk)
-        put_format(buf,
-                   "<disk type='file' device='disk'><driver name='qemu' type='qcow2' cache='unsafe' "
-                   "discard='unmap'/>"
-                   "<source file='%s'/><target dev='vda' bus='virtio'/></disk>\n",
-                   spec->disk);
-    if (spec->seed)
-        put_format(buf,
-                   "<disk type='file' device='disk'><driver name='qemu' type='raw'/>"
-                   "<source file='%s'/><target dev='vdb' bus='virtio'/><readonly/></disk>\n",
-                   spec->seed);
-    const uint8_t *id =
-        spec->id.bytes; /* the last bytes of the id are random: a MAC address that stays the guest's own */
-    char mac[18];
-    snprintf(mac, sizeof mac, "52:54:00:%02x:%02x:%02x", id[13], id[14], id[15]);
-    put_format(
-        buf,
-        "<interface type='user'><mac address='%s'/><model type='virtio'/><rom enabled='no'/></interface>\n",
-        mac);
-    if (spec->console)
-        put_format(buf, "<serial type='file'><source path='%s' append='on'/><target port='0'/></serial>\n",
-                   spec->console);
-    put(buf, "<controller type='usb' model='none'/>\n<memballoon model='none'/>\n</devices>\n");
+    if (spec->disk) {
+        mf_xml_put(buf, "<disk type='file' device='disk'><driver name='qemu' type='qcow2' cache='unsafe' "
+                        "error_policy='stop' rerror_policy='stop' discard='unmap'/>");
+        mf_xml_format(buf, "<source file='%s'/><target dev='vda' bus='virtio'/>", spec->disk);
+        mf_containment_disk(spec->offering, buf);
+        mf_xml_put(buf, "</disk>\n");
+    }
+    if (spec->seed) {
+        mf_xml_put(buf, "<disk type='file' device='disk'><driver name='qemu' type='raw' "
+                        "error_policy='stop' rerror_policy='stop'/>");
+        mf_xml_format(buf, "<source file='%s'/><target dev='vdb' bus='virtio'/><readonly/>", spec->seed);
+        mf_containment_disk(spec->offering, buf);
+        mf_xml_put(buf, "</disk>\n");
+    }
 }
 
-int mf_domain_xml(const struct mf_driver_spec *spec, const char *type, struct mf_buf *buf, char error[512])
+static void put_network(struct mf_buf *buf, const struct mf_driver_spec *spec,
+                        const struct mf_domain_host *host)
+{
+    static const struct mf_driver_network user;
+    const struct mf_driver_network *network = host->network ? host->network : &user;
+    char mac[18], tap[32];
+    mf_driver_mac(spec->id, mac);
+    switch (network->kind) {
+    case MF_NETWORK_USER:
+        mf_xml_put(buf, "<interface type='user'>");
+        break;
+    case MF_NETWORK_LIBVIRT:
+        mf_xml_format(buf, "<interface type='network'><source network='%s'/>", network->source);
+        break;
+    case MF_NETWORK_BRIDGE:
+        mf_xml_format(buf, "<interface type='bridge'><source bridge='%s'/>", network->source);
+        break;
+    case MF_NETWORK_MACVTAP:
+        mf_xml_format(buf, "<interface type='direct'><source dev='%s' mode='bridge'/>", network->source);
+        break;
+    case MF_NETWORK_TAP: /* named after the MAC address */
+        mf_str_format(tap, sizeof tap, "%.9s%.2s%.2s%.2s", network->source, mac + 9, mac + 12, mac + 15);
+        mf_xml_format(buf, "<interface type='ethernet'><target dev='%s'/>", tap);
+        break;
+    }
+    mf_xml_format(buf, "<mac address='%s'/><model type='virtio'/><rom enabled='no'/>", mac);
+    if (network->kind != MF_NETWORK_USER)
+        mf_containment_network(spec->offering, buf);
+    mf_xml_put(buf, "</interface>\n");
+}
+
+static void put_channel(struct mf_buf *buf, const char *socket, const char *name)
+{
+    if (socket && socket[0])
+        mf_xml_format(buf,
+                      "<channel type='unix'><source mode='bind' path='%s'/><target type='virtio' "
+                      "name='%s'/></channel>\n",
+                      socket, name);
+}
+
+static void put_devices(struct mf_buf *buf, const struct mf_driver_spec *spec,
+                        const struct mf_domain_host *host)
+{
+    mf_xml_put(buf, "<devices>\n");
+    put_disks(buf, spec);
+    put_network(buf, spec, host);
+    if (spec->console)
+        mf_xml_format(buf, "<serial type='file'><source path='%s' append='on'/><target port='0'/></serial>\n",
+                      spec->console);
+    put_channel(buf, host->ready_socket, "org.mayfly.ready");
+    put_channel(buf, host->agent_socket, "org.qemu.guest_agent.0");
+    if (spec->health && spec->health->watchdog)
+        mf_xml_put(buf, "<watchdog model='i6300esb' action='poweroff'/>\n");
+    mf_xml_put(buf,
+               "<panic model='isa'/>\n<controller type='usb' model='none'/>\n<memballoon model='none'/>\n"
+               "</devices>\n");
+}
+
+int mf_domain_xml(const struct mf_driver_spec *spec, const struct mf_domain_host *host, struct mf_buf *buf,
+                  char error[512])
 {
     int r = check_spec(spec, error);
     if (r < 0)
         return r;
-    put_head(buf, spec, type);
-    if (strcmp(type, "test") == 0) {
-        put(buf, "<os><type>hvm</type></os>\n");
+    put_head(buf, spec, host);
+    if (strcmp(host->type, "test") == 0) {
+        mf_xml_put(buf, "<os><type>hvm</type></os>\n");
     } else {
-        put_os(buf, spec, strcmp(type, "kvm") == 0);
-        put_devices(buf, spec);
+        mf_containment_cpu(spec, host, buf);
+        put_os(buf, spec, strcmp(host->type, "kvm") == 0);
+        put_devices(buf, spec, host);
     }
-    put(buf, "</domain>\n");
+    mf_xml_put(buf, "</domain>\n");
     mf_buf_append(buf, "", 1);
     return 0;
 }
 
-/* ---- reading our own element */
-
-static size_t utf8_put(char out[4], unsigned long code)
+void mf_probe_xml(const char *name, const char *type, const char *disk, struct mf_buf *buf)
 {
-    if (code < 0x80) {
-        out[0] = (char)code;
-        return 1;
-    }
-    size_t len = code < 0x800 ? 2 : code < 0x10000 ? 3 : 4;
-    for (size_t i = len - 1; i > 0; i--, code >>= 6)
-        out[i] = (char)(0x80 | (code & 0x3f));
-    out[0] = (char)((0xf00u >> len & 0xff) | code);
-    return len;
-}
-
-/* Decode the entity at s ("&...;") into out; *ret_len bytes. Returns its end, or NULL. */
-static const char *entity(const char *s, char out[4], size_t *ret_len)
-{
-    static const struct {
-        const char *text;
-        char c;
-    } named[] = {{"&amp;", '&'}, {"&lt;", '<'}, {"&gt;", '>'}, {"&quot;", '"'}, {"&apos;", '\''}};
-    *ret_len = 1;
-    for (size_t i = 0; i < sizeof named / sizeof *named; i++) {
-        size_t len = strlen(named[i].text);
-        if (strncmp(s, named[i].text, len) == 0) {
-            out[0] = named[i].c;
-            return s + len;
-        }
-    }
-    if (s[1] != '#')
-        return NULL;
-    bool hex = s[2] == 'x';
-    char *end;
-    unsigned long code = strtoul(s + (hex ? 3 : 2), &end, hex ? 16 : 10);
-    if (*end != ';' || !code || code > 0x10ffff)
-        return NULL;
-    *ret_len = utf8_put(out, code);
-    return end + 1;
-}
-
-/* The quoted value at s into text (without a target it is only skipped). Returns its end, or NULL if it is
- * broken or too long. */
-static const char *value(const char *s, char *text, size_t size)
-{
-    char quote = *s++;
-    size_t n = 0;
-    if (quote != '"' && quote != '\'')
-        return NULL;
-    while (*s && *s != quote) {
-        char piece[4];
-        size_t len = 1;
-        if (*s == '&')
-            s = entity(s, piece, &len);
-        else
-            piece[0] = *s++;
-        if (!s || (text && n + len >= size))
-            return NULL;
-        if (text)
-            memcpy(text + n, piece, len);
-        n += len;
-    }
-    if (text)
-        text[n] = 0;
-    return *s == quote ? s + 1 : NULL;
-}
-
-/* Attribute by attribute, so that a value that looks like another attribute stays a value. */
-bool mf_domain_identity_parse(const char *element, struct mf_domain_identity *ret_identity)
-{
-    struct mf_domain_identity found = {0};
-    char epoch[24] = "", policy[24] = "";
-    const struct {
-        const char *key;
-        char *text;
-        size_t size;
-    } wanted[] = {{"name", found.name, sizeof found.name},
-                  {"epoch", epoch, sizeof epoch},
-                  {"policy", policy, sizeof policy},
-                  {"disk", found.disk, sizeof found.disk},
-                  {"console", found.console, sizeof found.console}};
-    const char *s = element + strcspn(element, " \t\n/>");
-    for (;;) {
-        s += strspn(s, " \t\n");
-        size_t key_len = strcspn(s, "=/>");
-        if (s[key_len] != '=')
-            break;
-        const char *key = s;
-        char *text = NULL;
-        size_t size = 0;
-        for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++)
-            if (strlen(wanted[i].key) == key_len && strncmp(wanted[i].key, key, key_len) == 0) {
-                text = wanted[i].text;
-                size = wanted[i].size;
-            }
-        s = value(s + key_len + 1, text, size);
-        if (!s)
-            return false;
-    }
-    if (!found.name[0])
-        return false;
-    found.epoch = strtoull(epoch, NULL, 10);
-    found.at_most = strcmp(policy, "at-most") == 0;
-    *ret_identity = found;
-    return true;
+    mf_xml_format(buf,
+                  "<domain type='%s'>\n<name>%s</name>\n<memory unit='MiB'>32</memory>\n<vcpu>1</vcpu>\n",
+                  type, name);
+    mf_xml_put(
+        buf,
+        "<os><type arch='x86_64' machine='q35'>hvm</type><boot "
+        "dev='hd'/></os>\n<features><acpi/></features>\n"
+        "<on_poweroff>destroy</on_poweroff><on_reboot>destroy</on_reboot><on_crash>destroy</on_crash>\n");
+    mf_xml_format(
+        buf,
+        "<devices>\n<disk type='file' device='disk'><driver name='qemu' type='raw'/><source file='%s'/>"
+        "<target dev='sda' bus='sata'/></disk>\n",
+        disk);
+    mf_xml_put(buf,
+               "<controller type='usb' model='none'/>\n<memballoon model='none'/>\n</devices>\n</domain>\n");
+    mf_buf_append(buf, "", 1);
 }

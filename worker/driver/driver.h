@@ -20,10 +20,11 @@ enum mf_driver_caps { /* what a driver can promise; the conformance suite tests 
                       MF_DRIVER_HAS_ACPI = 1u << 5,  /* grace before the kill */
                       MF_DRIVER_FENCEABLE = 1u << 6, /* an at-most guest is a process of its own on this
                                                         machine, which this user may kill */
-                      MF_DRIVER_OWN = 1u << 7,   /* guests are processes that this one made, in its own pid
+                      MF_DRIVER_OWN = 1u << 7,    /* guests are processes that this one made, in its own pid
+                                                     namespace */
+                      MF_DRIVER_UNSEEN = 1u << 8, /* guests are processes of this machine, but in another pid
                                                     namespace */
-                      MF_DRIVER_UNSEEN = 1u << 8 /* guests are processes of this machine, but in another pid
-                                                    namespace */
+                      MF_DRIVER_HAS_SHELLS = 1u << 9 /* guests can be made ahead: the shell slots are there */
 };
 
 struct mf_driver_spec { /* one guest to be made */
@@ -41,13 +42,43 @@ struct mf_driver_spec { /* one guest to be made */
     const char *seed;    /* absolute path of the NoCloud ISO, or NULL */
     const char *disk;    /* absolute path where the overlay is to be made, or NULL */
     const char *console; /* absolute path of the serial log, bounded by the driver, or NULL */
+    const char *dir;     /* absolute path of the guest's own directory, which goes with it, or NULL */
+    const char *base;    /* absolute path of a checked disk that the guest's own is an overlay of, or NULL */
+    enum mf_disk_format base_format;
+    const struct mf_rec_offering
+        *offering; /* what contains it; NULL: what an offering that says nothing does */
+    const struct mf_rec_guest_health *health; /* NULL: nobody asks how it is */
+    const char *network;                      /* by name; NULL: "default" */
+    struct mf_uuid shell; /* one that shell_take gave, which becomes this guest; its folder is `dir` by now,
+                             with this guest's seed in the very file that was its own. Zero: none */
+    bool as_shell;        /* the driver's own: made, and not let run */
+};
+enum { MF_DRIVER_SHELLS_MAX = 64 }; /* of one driver */
+struct mf_driver_shell { /* a guest made ahead: paused, its first instruction before it, and nobody's yet */
+    struct mf_uuid id;   /* by which it can be destroyed; its MAC address comes from it */
+    struct mf_digest kind;
+    bool taken;
 };
 struct mf_driver_guest { /* one guest found */
     struct mf_uuid id;
     bool running;
-    bool at_most;   /* by its own metadata */
-    int64_t pid;    /* 0 if unknown or none */
-    char name[200]; /* empty for a foreign domain */
+    bool at_most;     /* by its own metadata */
+    bool ready;       /* it said that it is well, to this agent or an earlier one */
+    int64_t pid;      /* 0 if unknown or none */
+    char address[46]; /* empty unless the hypervisor itself knows it: what is found out later is told */
+    char name[200];   /* empty for a foreign domain */
+};
+enum mf_network_kind {                     /* how a guest is connected */
+                       MF_NETWORK_USER,    /* QEMU's own: out, but not in */
+                       MF_NETWORK_LIBVIRT, /* a network that libvirt keeps; source: its name */
+                       MF_NETWORK_BRIDGE,  /* source: the host's bridge */
+                       MF_NETWORK_MACVTAP, /* source: the host's device */
+                       MF_NETWORK_TAP      /* a tap device of its own; source: how its name begins */
+};
+struct mf_driver_network {
+    char name[64]; /* as groups say it */
+    enum mf_network_kind kind;
+    char source[16 * 4]; /* empty for user */
 };
 struct mf_driver_config {
     const char *uri;          /* libvirt URI; for null, unused */
@@ -61,6 +92,15 @@ struct mf_driver_config {
     /* Told from any thread that a guest ended: it is believed, so late news of an earlier life of the same
      * id, whose process runs again, must not be told. */
     void (*died)(void *arg, struct mf_uuid id, enum mf_death how, const char *text);
+    /* These too, each of a guest that runs: it said that it is well (told once in its life, as far as this
+     * agent knows); it is not well any more; where it is to be found (empty: nowhere). NULL: nobody cares. */
+    void (*ready)(void *arg, struct mf_uuid id);
+    void (*unwell)(void *arg, struct mf_uuid id, enum mf_ailment how, const char *text);
+    void (*address)(void *arg, struct mf_uuid id, const char *address);
+    void (*note)(void *arg, const char *text); /* a sentence worth logging, once */
+    const struct mf_driver_network *networks;  /* "default" is user if it is not among them */
+    size_t n_networks;
+    const char *lease_file; /* in dnsmasq's format: who has which address; NULL for none */
     void *arg;
 };
 struct mf_driver_ops {
@@ -79,8 +119,27 @@ struct mf_driver_ops {
     int (*destroy)(struct mf_driver *self, struct mf_uuid id, uint64_t grace_ms, char error[512]);
     /* All guests; *ret_guests by malloc, freed by the caller. */
     int (*list)(struct mf_driver *self, struct mf_driver_guest **ret_guests, size_t *ret_n, char error[512]);
+    /* Shells; NULL where the driver has none. Guests of the same kind can become one another's; -ENOTSUP if
+     * this one's are never made ahead. */
+    int (*shell_kind)(struct mf_driver *self, const struct mf_driver_spec *spec, struct mf_digest *ret_kind,
+                      char error[512]);
+    /* One more, under the spec's own id and in its `dir`. On failure nothing of it is left. */
+    int (*shell_make)(struct mf_driver *self, const struct mf_driver_spec *spec, struct mf_digest kind,
+                      char error[512]);
+    /* One of this kind for a create to name (which answers -ESTALE if it has ended), or else to be destroyed;
+     * false if there is none. */
+    bool (*shell_take)(struct mf_driver *self, struct mf_digest kind, struct mf_uuid *ret_shell);
+    size_t (*shells)(struct mf_driver *self, struct mf_driver_shell *ret_shells, size_t max);
 };
 extern const struct mf_driver_ops mf_driver_libvirt, mf_driver_null;
+/* The MAC address that a guest has from its identity, for life. */
+void mf_driver_mac(struct mf_uuid id, char ret_mac[18]);
+/* "KIND" or "KIND:SOURCE" of a network; 0, or -EINVAL with a sentence. */
+int mf_driver_network_parse(struct mf_str name, struct mf_str text, struct mf_driver_network *ret_network,
+                            char error[512]);
+/* The network of this name, or NULL with a sentence. */
+const struct mf_driver_network *mf_driver_network_find(const struct mf_driver_config *config,
+                                                       const char *name, char error[512]);
 const struct mf_driver_ops *mf_driver_by_name(const char *name); /* NULL if unknown */
 
 #endif

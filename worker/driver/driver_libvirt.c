@@ -204,14 +204,6 @@ static int make_folders(struct mf_driver *self, char error[512])
     return r;
 }
 
-static bool offers_kvm(virConnectPtr conn)
-{
-    char *text = virConnectGetCapabilities(conn);
-    bool offers = text && strstr(text, "<domain type='kvm'");
-    free(text);
-    return offers;
-}
-
 /* Asked for by name, KVM must be there: a guest that is emulated after all would be ten times slower than its
  * owner believes. */
 static int insist_on_kvm(struct mf_driver *self, virConnectPtr conn, char error[512])
@@ -225,7 +217,7 @@ static int insist_on_kvm(struct mf_driver *self, virConnectPtr conn, char error[
                       strerror(code));
         return -code;
     }
-    if (offers_kvm(conn))
+    if (mf_libvirt_offers_kvm(conn))
         return 0;
     mf_str_format(
         error, 512,
@@ -250,9 +242,7 @@ static int choose_type(struct mf_driver *self, char error[512])
             self->uri, kind ? kind : "unknown");
         return -ENOTSUP;
     } else if (!wanted || !wanted[0] || strcmp(wanted, "auto") == 0) {
-        type = self->local ? mf_kvm_or_qemu(self->root, error) : "kvm";
-        if (strcmp(type, "kvm") == 0 && !offers_kvm(conn))
-            type = "qemu";
+        type = mf_libvirt_kvm_or_qemu(self, conn, error);
     } else if (strcmp(wanted, "kvm") == 0) {
         int r = insist_on_kvm(self, conn, error);
         if (r < 0)
@@ -310,6 +300,8 @@ static void adopt(struct mf_driver *self)
     struct mf_driver_guest *guests = NULL;
     size_t n = 0;
     char ignored[512];
+    mf_shells_settle(self);
+    mf_logs_sweep(self);
     if (mf_libvirt_list(self, &guests, &n, ignored) < 0)
         return;
     for (size_t i = 0; i < n; i++)
@@ -320,14 +312,20 @@ static void adopt(struct mf_driver *self)
 
 static void release(struct mf_driver *self)
 {
+    mf_health_stop(self);
     for (int lane = 0; lane < MF_LANES; lane++)
         if (self->lanes[lane])
             virConnectClose(self->lanes[lane]);
     mf_console_destroy(&self->console);
+    mf_pins_free(&self->pins);
     size_t cursor = 0;
     for (void *guest; mf_map_next(self->guests, &cursor, &guest);)
         free(guest);
     mf_map_destroy(&self->guests);
+    cursor = 0;
+    for (void *shell; mf_map_next(self->shells, &cursor, &shell);)
+        free(shell);
+    mf_map_destroy(&self->shells);
     free((char *)self->config.domain_type);
     free(self->uri);
     free(self->root);
@@ -346,6 +344,7 @@ static struct mf_driver *make(const struct mf_driver_config *config)
     self->config.domain_type = text_dup(config->domain_type);
     self->root = text_dup(config->root);
     self->guests = mf_map_new();
+    self->shells = mf_map_new();
     for (size_t i = 0; i < sizeof self->callbacks / sizeof *self->callbacks; i++)
         self->callbacks[i] = -1;
     pthread_condattr_t attr;
@@ -386,6 +385,10 @@ static int open_(const struct mf_driver_config *config, struct mf_driver **ret_d
         r = warm_up(self, error);
     if (r == 0)
         r = ask_capacity(self, error);
+    if (r == 0)
+        mf_libvirt_look_at_host(self, self->lanes[MF_LANE_WATCH]);
+    if (r == 0)
+        r = mf_health_start(self, error);
     if (r == 0 && self->local && !(self->console = mf_console_new())) {
         mf_str_format(error, 512, "cannot start a thread");
         r = -EAGAIN;
@@ -415,6 +418,7 @@ static void drop_alias(struct mf_driver *self)
 static void close_(struct mf_driver *self)
 {
     MF_MAGIC(self, MF_DRIVER_LIBVIRT_MAGIC);
+    mf_shells_end(self);
     drop_alias(self);
     mf_events_unwatch(self);
     release(self);
@@ -428,7 +432,8 @@ unsigned mf_libvirt_caps(const struct mf_driver *self)
     always |= MF_DRIVER_SURVIVES | MF_DRIVER_HAS_ACPI;
     if (!self->local)
         return always;
-    always |= MF_DRIVER_HAS_DISK | MF_DRIVER_HAS_CONSOLE | (self->embed ? MF_DRIVER_OWN : 0);
+    always |=
+        MF_DRIVER_HAS_DISK | MF_DRIVER_HAS_CONSOLE | (self->embed ? MF_DRIVER_OWN | MF_DRIVER_HAS_SHELLS : 0);
     if (self->unseen)
         return always | MF_DRIVER_UNSEEN;
     if (self->embed || mf_rights_kill_others()) /* a daemon's QEMU is another user's process */
@@ -467,4 +472,8 @@ const struct mf_driver_ops mf_driver_libvirt = {.name = "libvirt",
                                                 .capacity = capacity,
                                                 .create = mf_libvirt_create,
                                                 .destroy = mf_libvirt_destroy,
-                                                .list = mf_libvirt_list};
+                                                .list = mf_libvirt_list,
+                                                .shell_kind = mf_libvirt_shell_kind,
+                                                .shell_make = mf_libvirt_shell_make,
+                                                .shell_take = mf_libvirt_shell_take,
+                                                .shells = mf_libvirt_shells};

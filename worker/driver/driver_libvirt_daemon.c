@@ -4,7 +4,9 @@
  * pid namespace it says pid 0. */
 #include "driver_libvirt.h"
 
+#include <ctype.h>
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -32,13 +34,28 @@ static pid_t peer_of(const char *path)
     return pid;
 }
 
+/* As libvirt reads a URI: %XX stands for a byte. */
+static void unescape(char *text)
+{
+    char *to = text;
+    for (const char *at = text; *at; to++) {
+        unsigned byte;
+        bool escaped = at[0] == '%' && isxdigit((unsigned char)at[1]) && isxdigit((unsigned char)at[2]) &&
+                       sscanf(at + 1, "%2x", &byte) == 1;
+        *to = escaped ? (char)byte : *at;
+        at += escaped ? 3 : 1;
+    }
+    *to = 0;
+}
+
 pid_t mf_libvirt_daemon(const char *uri)
 {
-    char path[256];
+    char path[512];
     const char *given = strstr(uri, "socket=");
     if (given && (given[-1] == '?' || given[-1] == '&')) {
         given += strlen("socket=");
         mf_str_format(path, sizeof path, "%.*s", (int)strcspn(given, "&"), given);
+        unescape(path);
         return peer_of(path);
     }
     pid_t pid = -ENOENT;

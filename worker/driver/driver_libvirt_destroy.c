@@ -107,7 +107,7 @@ static int round_(struct mf_driver *self, virConnectPtr conn, struct mf_uuid id,
                   char error[512])
 {
     virDomainPtr domain = NULL;
-    int r = mf_domain_lookup(conn, id, &domain, error);
+    int r = mf_guest_lookup(self, conn, id, &domain, error);
     if (r < 0 && r != -ENOENT)
         return r;
     pid_t pid = known_pid(self, id, domain);
@@ -178,7 +178,11 @@ int mf_libvirt_destroy(struct mf_driver *self, struct mf_uuid id, uint64_t grace
     if (r == 0) {
         if (self->console)
             mf_console_remove(self->console, id);
+        mf_health_unwatch(self, id);
+        mf_libvirt_unpin(self, id);
         mf_crumb_clean(self, id);
+        mf_log_remove(self, id);
+        mf_log_remove(self, mf_guest_shell(self, id));
         error[0] = 0;
     }
     end(self, id, r);

@@ -1,7 +1,6 @@
 /* driver_libvirt_embed.c - a hypervisor of our own: QEMU run by libvirt's driver inside this process, with
  * all its files under one root, so that several live side by side on one machine and no daemon is needed. */
 #include "driver_libvirt.h"
-#include "process.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -9,14 +8,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 /* QEMU's monitor is a UNIX socket at ROOT/lib/qemu/domain-NNNNN-<20 bytes of the name>/monitor.sock, of at
  * most 107 bytes. */
-enum { ROOT_MAX = 51, KVM_LIMIT_MS = 2000, PATH_TEXT = 4096 };
+enum { ROOT_MAX = 51, PATH_TEXT = 4096 };
 
-static int write_file(const char *path, const void *bytes, size_t len)
+int mf_libvirt_write(const char *path, const void *bytes, size_t len)
 {
     char temporary[PATH_TEXT];
     mf_str_format(temporary, sizeof temporary, "%s.new", path);
@@ -28,17 +26,6 @@ static int write_file(const char *path, const void *bytes, size_t len)
     if (r == 0 && rename(temporary, path) < 0)
         r = -errno;
     return r;
-}
-
-static size_t read_file(const char *path, char *text, size_t size)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd < 0 ? 0 : read(fd, text, size - 1);
-    if (fd >= 0)
-        close(fd);
-    text[n > 0 ? n : 0] = 0;
-    text[strcspn(text, "\n")] = 0;
-    return strlen(text);
 }
 
 /* No log daemon (stdio_handler), no cgroups of libvirt's own (38 ms at every create), no change of owner or
@@ -59,7 +46,7 @@ int mf_embed_prepare(const char *root, char error[512])
     mf_str_format(path, sizeof path, "%s/etc/qemu.conf", root);
     mf_str_format(text, sizeof text, "%s%s", conf, geteuid() == 0 ? as_root : "");
     if (r == 0)
-        r = write_file(path, text, strlen(text));
+        r = mf_libvirt_write(path, text, strlen(text));
     if (r < 0)
         mf_str_format(error, 512, "cannot write %s: %s", path, strerror(-r));
     return r;
@@ -118,75 +105,4 @@ void mf_embed_drop_alias(const char *alias)
     mf_str_format(folder, sizeof folder, "%s", alias);
     *strrchr(folder, '/') = 0;
     rmdir(folder); /* if it was the last */
-}
-
-/* ---- is KVM to be believed? */
-
-/* A boot sector that writes 42 to the debug port: mov $0xf4,%dx; mov $42,%al; out %al,(%dx); hlt. QEMU then
- * exits with 42 * 2 + 1. */
-static int write_sector(const char *path)
-{
-    uint8_t sector[512] = {0xba, 0xf4, 0x00, 0xb0, 0x2a, 0xee, 0xf4, 0xeb, 0xfd};
-    sector[510] = 0x55;
-    sector[511] = 0xaa;
-    return write_file(path, sector, sizeof sector);
-}
-
-static bool boots_with_kvm(const char *root, char note[512])
-{
-    char sector[PATH_TEXT], drive[PATH_TEXT + 64], said[256];
-    mf_str_format(sector, sizeof sector, "%s/probe.img", root);
-    mf_str_format(drive, sizeof drive, "driver=raw,node-name=d,file.driver=file,file.filename=%s", sector);
-    const char *const argv[] = {"qemu-system-x86_64",
-                                "-accel",
-                                "kvm",
-                                "-machine",
-                                "pc",
-                                "-m",
-                                "16",
-                                "-nodefaults",
-                                "-display",
-                                "none",
-                                "-device",
-                                "isa-debug-exit,iobase=0xf4,iosize=0x04",
-                                "-blockdev",
-                                drive,
-                                "-device",
-                                "ide-hd,drive=d",
-                                "-no-reboot",
-                                NULL};
-    int status = 0, r = write_sector(sector);
-    if (r == 0)
-        r = mf_process_run(argv, KVM_LIMIT_MS, &status, said, sizeof said);
-    unlink(sector);
-    if (r == -ETIMEDOUT)
-        mf_str_format(note, 512,
-                      "/dev/kvm is there, but no guest booted with it within %d ms: guests are emulated",
-                      KVM_LIMIT_MS);
-    else if (r < 0)
-        mf_str_format(note, 512, "cannot try KVM (%s): guests are emulated", strerror(-r));
-    else if (!WIFEXITED(status) || WEXITSTATUS(status) != 42 * 2 + 1)
-        mf_str_format(note, 512, "KVM does not work here (%s): guests are emulated",
-                      said[0] ? said : "QEMU ended");
-    else
-        return true;
-    return false;
-}
-
-const char *mf_kvm_or_qemu(const char *root, char note[512])
-{
-    char path[PATH_TEXT], known[128], boot[64], line[128];
-    if (access("/dev/kvm", R_OK | W_OK) < 0) {
-        mf_str_format(note, 512, "/dev/kvm: %s: guests are emulated", strerror(errno));
-        return "qemu";
-    }
-    mf_str_format(path, sizeof path, "%s/domain-type", root);
-    read_file("/proc/sys/kernel/random/boot_id", boot, sizeof boot);
-    size_t len = strlen(boot);
-    if (read_file(path, known, sizeof known) > len && strncmp(known, boot, len) == 0)
-        return strcmp(known + len, " kvm") == 0 ? "kvm" : "qemu";
-    const char *type = boots_with_kvm(root, note) ? "kvm" : "qemu";
-    mf_str_format(line, sizeof line, "%s %s\n", boot, type);
-    (void)write_file(path, line, strlen(line)); /* only spares the next start a look */
-    return type;
 }

@@ -46,24 +46,18 @@ int mf_events_start(char error[512])
     return start_result;
 }
 
-static bool we_ended(const struct mf_driver *self, struct mf_uuid id)
-{
-    for (unsigned i = 0; i < MF_ENDED_MAX; i++)
-        if (mf_uuid_eq(self->ended[i], id))
-            return true;
-    return false;
-}
-
 static void tell(struct mf_driver *self, virDomainPtr domain, enum mf_death how, const char *text)
 {
     struct mf_uuid id;
-    if (virDomainGetUUID(domain, id.bytes) < 0)
+    if (!mf_shell_instance(self, domain, &id)) {
+        mf_shell_ended(self, domain);
         return;
+    }
     pthread_mutex_lock(&self->lock);
     struct mf_guest *guest = mf_guest_get(self, id);
     pid_t pid = guest ? guest->pid : 0;
     bool news = guest ? !guest->destroying && !guest->creating /* a create that fails says so itself */
-                      : !we_ended(self, id);
+                      : !mf_guest_ended(self, id);
     pthread_cond_broadcast(&self->changed);
     pthread_mutex_unlock(&self->lock);
     if (news && pid && how == MF_DEATH_CRASHED)
@@ -73,6 +67,20 @@ static void tell(struct mf_driver *self, virDomainPtr domain, enum mf_death how,
         news = false; /* of an earlier life; of this one the keeper tells when its process has ended */
     if (news && self->config.died)
         self->config.died(self->config.arg, id, how, text);
+}
+
+/* Its process is there, and may be for long: whether it is to end is not ours to say. */
+static void tell_unwell(struct mf_driver *self, virDomainPtr domain, const char *text)
+{
+    struct mf_uuid id;
+    if (!mf_shell_instance(self, domain, &id))
+        return;
+    pthread_mutex_lock(&self->lock);
+    struct mf_guest *guest = mf_guest_get(self, id);
+    bool news = guest && !guest->destroying;
+    pthread_mutex_unlock(&self->lock);
+    if (news && self->config.unwell)
+        self->config.unwell(self->config.arg, id, MF_AILMENT_HUNG, text);
 }
 
 static int on_lifecycle(virConnectPtr conn, virDomainPtr domain, int event, int detail, void *arg)
@@ -106,7 +114,7 @@ static void on_io_error(virConnectPtr conn, virDomainPtr domain, const char *sou
     if (action != VIR_DOMAIN_EVENT_IO_ERROR_PAUSE)
         return; /* the guest was told, and decides itself */
     mf_str_format(text, sizeof text, "I/O error on %s (%s): the guest stands still", device, source);
-    tell(arg, domain, MF_DEATH_CRASHED, text);
+    tell_unwell(arg, domain, text);
 }
 
 static void on_watchdog(virConnectPtr conn, virDomainPtr domain, int action, void *arg)

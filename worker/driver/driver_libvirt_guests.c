@@ -36,7 +36,17 @@ void mf_guest_forget(struct mf_driver *self, struct mf_uuid id)
     if (!guest || guest->creating || guest->destroying)
         return;
     mf_map_del(self->guests, id.bytes, sizeof id.bytes);
+    mf_shell_forget(self, id);
+    mf_shell_forget(self, guest->shell);
     free(guest);
+}
+
+bool mf_guest_ended(const struct mf_driver *self, struct mf_uuid id)
+{
+    for (unsigned i = 0; i < MF_ENDED_MAX; i++)
+        if (mf_uuid_eq(self->ended[i], id))
+            return true;
+    return false;
 }
 
 /* ---- pids */

@@ -57,6 +57,20 @@ static void count_foreign(struct listing *listing, virDomainPtr domain)
     listing->foreign.memory_mib += info.maxMem / 1024;
 }
 
+/* What an agent that has just begun knows nothing of. One that is being made, or was ended since libvirt was
+ * asked, is not taken up: nobody would let go of it again. */
+static void keep_up(struct mf_driver *self, struct mf_uuid id, const struct mf_domain_identity *identity)
+{
+    pthread_mutex_lock(&self->lock);
+    struct mf_guest *guest = mf_guest_get(self, id);
+    bool busy = guest && (guest->creating || guest->destroying);
+    if (!busy && !mf_guest_ended(self, id)) {
+        mf_pins_claim(&self->pins, id, identity->cpus);
+        mf_health_watch(self, id, identity);
+    }
+    pthread_mutex_unlock(&self->lock);
+}
+
 static void add_domain(struct listing *listing, virDomainPtr domain)
 {
     struct mf_driver *self = listing->driver;
@@ -68,6 +82,8 @@ static void add_domain(struct listing *listing, virDomainPtr domain)
     bool ours = mf_domain_identity(domain, &identity);
     if (!ours)
         count_foreign(listing, domain);
+    else if (!mf_shell_listed(self, &identity, &id))
+        return;
     struct mf_driver_guest *guest = add(listing);
     guest->id = id;
     guest->running = state == VIR_DOMAIN_RUNNING || state == VIR_DOMAIN_BLOCKED ||
@@ -78,8 +94,12 @@ static void add_domain(struct listing *listing, virDomainPtr domain)
         guest->pid = living_pid(self, id, domain, ours);
         guest->running = guest->running && guest->pid;
     }
-    if (ours && identity.console[0] && self->console && guest->running)
+    if (!ours || !guest->running)
+        return;
+    if (identity.console[0] && self->console)
         mf_console_add(self->console, id, identity.console);
+    guest->ready = mf_health_is_ready(&identity);
+    keep_up(self, id, &identity);
 }
 
 /* By where its files lie, or by the crumb that its create left. */
@@ -93,7 +113,7 @@ static bool is_ours(struct mf_driver *self, struct mf_uuid id, const char *comma
 static void visit_process(void *arg, pid_t pid, struct mf_uuid id, const char *command_line)
 {
     struct listing *listing = arg;
-    if (!is_ours(listing->driver, id, command_line))
+    if (!is_ours(listing->driver, id, command_line) || mf_shell_idle_process(id, command_line))
         return;
     for (size_t i = 0; i < listing->n; i++)
         if (mf_uuid_eq(listing->guests[i].id, id))

@@ -93,6 +93,12 @@ static void watch(struct mf_driver *self, int fd)
         bytes[n] = 0;
         if (packet.kind == MF_NULL_DIED)
             died(self, packet.id, (enum mf_death)packet.how, bytes + sizeof packet);
+        else if (packet.kind == MF_NULL_ADDRESS && self->config.address)
+            self->config.address(self->config.arg, packet.id, bytes + sizeof packet);
+        else if (packet.kind == MF_NULL_READY && self->config.ready)
+            self->config.ready(self->config.arg, packet.id);
+        else if (packet.kind == MF_NULL_UNWELL && self->config.unwell)
+            self->config.unwell(self->config.arg, packet.id, MF_AILMENT_AGENT, bytes + sizeof packet);
     }
 }
 
@@ -408,6 +414,7 @@ static int open_(const struct mf_driver_config *config, struct mf_driver **ret_d
         release(self);
         return r;
     }
+    error[0] = 0; /* that the stand-in did not answer before it was started is no news */
     adopt(self);
     *ret_driver = self;
     return 0;
@@ -480,12 +487,15 @@ static int create(struct mf_driver *self, const struct mf_driver_spec *spec, int
     struct mf_null_packet reply, request = {.version = MF_NULL_VERSION,
                                             .kind = MF_NULL_CREATE,
                                             .at_most = spec->at_most,
+                                            .speaks = spec->health && spec->health->ready > MF_READINESS_NONE,
                                             .id = spec->id,
                                             .epoch = spec->epoch,
                                             .vcpus = spec->vcpus,
                                             .memory_mib = spec->memory_mib,
                                             .disk_mib = spec->disk_mib};
     error[0] = 0;
+    if (!mf_driver_network_find(&self->config, spec->network, error))
+        return -ENODEV;
     int r = call_simple(self, &request, spec->name, &reply, error);
     if (r == 0 && spec->at_most && !reply.running)
         r = resume(self, spec, reply.pid, error);
@@ -526,6 +536,8 @@ static int take_rows(struct mf_driver *self, const struct mf_null_packet *reply,
                                                  : row.running ? stand_in(self)
                                                                : 0};
         mf_str_format(guest->name, sizeof guest->name, "%s", row.name);
+        guest->ready = row.ready;
+        mf_str_format(guest->address, sizeof guest->address, "%s", row.address);
         if (row.running)
             (void)know(self, row.id);
     }

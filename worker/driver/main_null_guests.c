@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum task_kind { TASK_CREATE, TASK_DESTROY, TASK_LIST, TASK_DIE, TASK_TELL };
+enum task_kind { TASK_CREATE, TASK_DESTROY, TASK_LIST, TASK_DIE, TASK_TELL, TASK_READY, TASK_UNWELL };
 enum { EVENT_MS = 200 }; /* libvirt's own news of a process that ended comes so late; the keeper's is first */
 
 struct task {
@@ -27,7 +27,9 @@ struct guest {
     struct mf_uuid id;
     struct task *task; /* its create under way, or its coming death; NULL for neither */
     bool running, at_most;
-    pid_t pid; /* of an at-most one's own process; 0: none */
+    bool speaks, ready; /* it is to say that it is well; it did */
+    pid_t pid;          /* of an at-most one's own process; 0: none */
+    char address[16];
     char name[];
 };
 struct mf_null_guests {
@@ -37,6 +39,7 @@ struct mf_null_guests {
     struct mf_heap timers;
     struct task *tasks;
     struct mf_null_script script;
+    uint32_t addresses; /* given so far */
     struct mf_random random;
 };
 
@@ -147,14 +150,63 @@ static void die(struct mf_null_guests *self, struct guest *guest, enum mf_death 
     tell_death(self, id, how);
 }
 
+static void tell_address(struct mf_null_guests *self, const struct guest *guest)
+{
+    struct mf_null_packet packet = {.version = MF_NULL_VERSION, .kind = MF_NULL_ADDRESS, .id = guest->id};
+    if (guest->address[0])
+        self->send(self->arg, 0, &packet, guest->address, strlen(guest->address));
+}
+
+static void give_address(struct mf_null_guests *self, struct guest *guest)
+{
+    uint32_t a = self->script.address + self->addresses;
+    if (!self->script.address)
+        return;
+    self->addresses++;
+    mf_str_format(guest->address, sizeof guest->address, "%u.%u.%u.%u", a >> 24, a >> 16 & 255, a >> 8 & 255,
+                  a & 255);
+    tell_address(self, guest);
+}
+
 static bool chance(struct mf_null_guests *self, double share)
 {
     return share > 0 && (double)mf_random_below(&self->random, 1u << 30) < share * (1u << 30);
 }
 
+static void tell_ready(struct mf_null_guests *self, struct guest *guest)
+{
+    struct mf_null_packet packet = {.version = MF_NULL_VERSION, .kind = MF_NULL_READY, .id = guest->id};
+    guest->ready = true;
+    self->send(self->arg, 0, &packet, "", 0);
+}
+
+static void tell_unwell(struct mf_null_guests *self, const struct guest *guest)
+{
+    static const char text[] = "the simulated guest hangs";
+    struct mf_null_packet packet = {.version = MF_NULL_VERSION, .kind = MF_NULL_UNWELL, .id = guest->id};
+    self->send(self->arg, 0, &packet, text, sizeof text - 1);
+}
+
+/* Whoever ends before its time to speak says nothing. */
+static void be_heard(struct mf_null_guests *self, mf_ms now, struct guest *guest)
+{
+    if (guest->speaks && !chance(self, self->script.ready_fail)) {
+        if (self->script.ready_ms)
+            mf_heap_set(&self->timers, &task_new(self, TASK_READY, 0, guest->id)->timer,
+                        now + (mf_ms)self->script.ready_ms);
+        else
+            tell_ready(self, guest);
+    }
+    if (self->script.unwell_ms)
+        mf_heap_set(&self->timers, &task_new(self, TASK_UNWELL, 0, guest->id)->timer,
+                    now + (mf_ms)self->script.unwell_ms);
+}
+
 static void run_guest(struct mf_null_guests *self, mf_ms now, struct guest *guest)
 {
     guest->running = true;
+    give_address(self, guest);
+    be_heard(self, now, guest);
     bool fails = chance(self, self->script.boot_fail);
     if (!fails && !self->script.die_after_ms)
         return;
@@ -200,6 +252,7 @@ static void create(struct mf_null_guests *self, mf_ms now, uint64_t peer,
     MF_CHECK(guest);
     guest->id = id;
     guest->at_most = request->at_most;
+    guest->speaks = request->speaks;
     memcpy(guest->name, name, len);
     mf_map_put(self->guests, id.bytes, sizeof id.bytes, guest);
     bool hangs = self->script.hang_create > 0;
@@ -284,7 +337,9 @@ static void finish_list(struct mf_null_guests *self, uint64_t peer)
             row->id = guest->id;
             row->running = guest->running;
             row->at_most = guest->at_most;
+            row->ready = guest->ready;
             row->pid = guest->pid;
+            memcpy(row->address, guest->address, sizeof row->address);
             memcpy(row->name, guest->name, strlen(guest->name));
             left--;
         }
@@ -394,6 +449,14 @@ void mf_null_guests_tick(struct mf_null_guests *self, mf_ms now)
             break;
         case TASK_TELL:
             tell_death(self, copy.id, copy.how);
+            break;
+        case TASK_READY:
+            if (guest)
+                tell_ready(self, guest);
+            break;
+        case TASK_UNWELL:
+            if (guest)
+                tell_unwell(self, guest);
         }
     }
 }

@@ -2,6 +2,7 @@
 #include "null_script.h"
 #include "message.h"
 
+#include <arpa/inet.h>
 #include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -9,8 +10,9 @@
 
 struct key {
     const char *name;
-    uint64_t *number; /* one of the two */
+    uint64_t *number; /* one of the three */
     double *share;
+    uint32_t *address;
 };
 
 static bool take_number(const char *text, uint64_t *ret_number)
@@ -34,6 +36,22 @@ static bool take_share(const char *text, double *ret_share)
     return true;
 }
 
+static bool take_address(const char *text, uint32_t *ret_address)
+{
+    struct in_addr address;
+    if (inet_pton(AF_INET, text, &address) != 1)
+        return false;
+    *ret_address = ntohl(address.s_addr);
+    return true;
+}
+
+static bool take_value(const struct key *key, const char *text)
+{
+    if (key->address)
+        return take_address(text, key->address);
+    return key->number ? take_number(text, key->number) : take_share(text, key->share);
+}
+
 static int take_item(char *item, const struct key *keys, char error[512])
 {
     char *value = strchr(item, '=');
@@ -42,17 +60,21 @@ static int take_item(char *item, const struct key *keys, char error[512])
     for (const struct key *key = keys; key->name && value; key++) {
         if (strcmp(key->name, item) != 0)
             continue;
-        if (key->number ? take_number(value, key->number) : take_share(value, key->share))
+        if (take_value(key, value))
             return 0;
         mf_str_format(error, 512, "script: %s=%.100s: give %s", item, value,
-                      key->number ? "a number from 0 to 1000000000" : "a share from 0 to 1");
+                      key->address  ? "an IPv4 address"
+                      : key->number ? "a number from 0 to 1000000000"
+                                    : "a share from 0 to 1");
         return -EINVAL;
     }
-    mf_str_format(error, 512,
-                  "script: \"%.100s\" is not KEY=VALUE with a known key (create, destroy, list, die-after, "
-                  "create-fail, "
-                  "destroy-fail, boot-fail, hang-create, hang-destroy, seed)",
-                  item);
+    mf_str_format(
+        error, 512,
+        "script: \"%.100s\" is not KEY=VALUE with a known key (create, destroy, list, die-after, "
+        "create-fail, "
+        "destroy-fail, boot-fail, hang-create, hang-destroy, ready, ready-fail, unwell-after, address, "
+        "seed)",
+        item);
     return -EINVAL;
 }
 
@@ -66,6 +88,10 @@ int mf_null_script_parse(const char *text, struct mf_null_script *ret_script, ch
                                {"hang-create", &script.hang_create},
                                {"hang-destroy", &script.hang_destroy},
                                {"seed", &script.seed},
+                               {"ready", &script.ready_ms},
+                               {"unwell-after", &script.unwell_ms},
+                               {"ready-fail", NULL, &script.ready_fail},
+                               {"address", NULL, NULL, &script.address},
                                {"create-fail", NULL, &script.create_fail},
                                {"destroy-fail", NULL, &script.destroy_fail},
                                {"boot-fail", NULL, &script.boot_fail},

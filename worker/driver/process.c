@@ -1,6 +1,7 @@
 /* process.c - see process.h. */
 #include "process.h"
 #include "check.h"
+#include "shell_process.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -12,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -150,13 +152,39 @@ static bool guest_of(const char *line, ssize_t len, struct mf_uuid *ret_id)
     return false;
 }
 
+/* Shells run as the user who makes them, and become guests only where that user can see it. */
+static bool of_another_user(pid_t pid)
+{
+    char path[64];
+    struct stat st;
+    snprintf(path, sizeof path, "/proc/%d", (int)pid);
+    return stat(path, &st) == 0 && st.st_uid != geteuid();
+}
+
+/* The instance that a shell's process became: 1, 0 if it is none (yet), or a negative errno. */
+static int taken_by(pid_t pid, const char *line, ssize_t len, struct mf_uuid own, struct mf_uuid *ret_id)
+{
+    char path[64];
+    if (!mf_shell_line(line, (size_t)len))
+        return 0;
+    snprintf(path, sizeof path, "/proc/%d/fd", (int)pid);
+    int r = mf_shell_owner(AT_FDCWD, path, ret_id);
+    if ((r == -EACCES || r == -EPERM) && of_another_user(pid))
+        return 0;
+    return r == 1 ? !mf_uuid_eq(*ret_id, own) : r;
+}
+
 int mf_process_is_guest(pid_t pid, struct mf_uuid id)
 {
     char *line = malloc(COMMAND_LINE_MAX + 2);
     MF_CHECK(line);
-    struct mf_uuid found;
+    struct mf_uuid own, instance;
     ssize_t len = read_command_line(pid, line);
-    int is = len < 0 ? (int)len : guest_of(line, len, &found) && mf_uuid_eq(found, id);
+    int is = len < 0 ? (int)len : guest_of(line, len, &own);
+    if (is > 0 && !mf_uuid_eq(own, id)) {
+        is = taken_by(pid, line, len, own, &instance);
+        is = is > 0 ? mf_uuid_eq(instance, id) : is;
+    }
     free(line);
     return is;
 }
@@ -181,15 +209,17 @@ int mf_process_each_guest(void (*visit)(void *arg, pid_t pid, struct mf_uuid id,
     for (struct dirent *entry; errno = 0, (entry = readdir(dir));) {
         char *end;
         long pid = strtol(entry->d_name, &end, 10);
-        struct mf_uuid id;
+        struct mf_uuid id, instance;
         if (*end || pid <= 0)
             continue;
         ssize_t len = read_command_line((pid_t)pid, line);
         r = len < 0 ? (int)len : r;
         if (!guest_of(line, len, &id))
             continue;
+        int taken = taken_by((pid_t)pid, line, len, id, &instance);
+        r = taken < 0 ? taken : r;
         blank(line, len);
-        visit(arg, (pid_t)pid, id, line);
+        visit(arg, (pid_t)pid, taken > 0 ? instance : id, line);
     }
     r = errno ? -errno : r;
     free(line);
@@ -205,7 +235,9 @@ struct finding {
 static void visit_find(void *arg, pid_t pid, struct mf_uuid id, const char *command_line)
 {
     struct finding *finding = arg;
-    if (mf_uuid_eq(id, finding->id))
+    char mark[sizeof "-uuid " + MF_UUID_TEXT] = "-uuid ";
+    mf_uuid_text(finding->id, mark + sizeof "-uuid " - 1);
+    if (mf_uuid_eq(id, finding->id) || strstr(command_line, mark)) /* a shell has two ids */
         finding->pid = pid;
 }
 

@@ -93,6 +93,7 @@ static void do_create(struct mf_agent *self, const struct mf_worker_action *acti
     pthread_mutex_lock(&self->sweep.lock);
     self->sweep.over = true;
     pthread_mutex_unlock(&self->sweep.lock);
+    self->shells.births++;
     work->id = action->id;
     work->order = *action->order;
     work->order.user_data.bytes = mf_blobs_find(&self->blobs, action->id);
@@ -147,6 +148,7 @@ static void do_action(struct mf_agent *self, const struct mf_worker_action *acti
         work = mf_work_new(self, MF_WORK_DESTROY);
         work->id = action->id;
         work->grace_ms = (uint64_t)action->grace_ms;
+        work->bytes = action->evidence ? MF_EVIDENCE_MAX : 0;
         mf_work_start(self->pool, work);
         break;
     case MF_WORKER_LIST:
@@ -161,6 +163,10 @@ static void do_action(struct mf_agent *self, const struct mf_worker_action *acti
         break;
     case MF_WORKER_SESSION:
         do_session(self, action);
+        break;
+    case MF_WORKER_FETCH:
+    case MF_WORKER_FETCH_OVER:
+        mf_agent_stock_do(self, action);
         break;
     case MF_WORKER_LEASE_WANT:
         mf_keeper_link_tell(MF_KEEPER_INTENT, action->id);
@@ -233,11 +239,14 @@ static void take_job(struct mf_agent *self, struct mf_work *work)
     bool create = work->kind == MF_WORK_CREATE;
     count_job(create ? &self->tally.creates : &self->tally.destroys, work);
     log_work(work, create ? "guest runs" : "guest gone", create ? "create failed" : "destroy failed");
+    if (create)
+        mf_shell_born(self, work);
     feed(self, &(struct mf_worker_event){.kind = MF_WORKER_JOB_DONE,
                                          .id = work->id,
                                          .operation = create ? MF_OPERATION_CREATE : MF_OPERATION_DESTROY,
                                          .code = work->code,
-                                         .text = mf_str(work->text)});
+                                         .text = mf_str(work->text),
+                                         .console = {work->log, (uint32_t)work->bytes}});
     if (create && work->code == MF_E_OK && work->pid > 0)
         mf_keeper_link_watch(work->id, work->pid, work->order.policy == MF_POLICY_AT_MOST);
     if (!create && work->code == MF_E_OK)
@@ -264,7 +273,9 @@ static void take_list(struct mf_agent *self, struct mf_work *work)
     for (size_t i = 0; i < work->n_guests; i++) {
         guests[i].id = work->guests[i].id;
         guests[i].running = work->guests[i].running;
+        guests[i].ready = work->guests[i].ready;
         mf_str_format(guests[i].name, sizeof guests[i].name, "%s", work->guests[i].name);
+        mf_str_format(guests[i].address, sizeof guests[i].address, "%s", work->guests[i].address);
     }
     if (work->code == MF_E_OK)
         watch_all(self, work);
@@ -281,14 +292,27 @@ static void take_list(struct mf_agent *self, struct mf_work *work)
     free(guests);
 }
 
-static void take_death(struct mf_agent *self, struct mf_uuid id, enum mf_death how, const char *text,
-                       const char *source)
+static void take_news(struct mf_agent *self, struct mf_work *work, const char *source)
 {
-    char uuid[MF_UUID_TEXT], quoted[512];
-    mf_log(MF_LOG_INFO, "guest ended", "id=%s source=%s how=%s text=%s", mf_uuid_text(id, uuid), source,
-           mf_death_word(how), mf_log_quote(text, quoted));
-    self->tally.deaths[how]++;
-    feed(self, &(struct mf_worker_event){.kind = MF_WORKER_DIED, .id = id, .how = how, .text = mf_str(text)});
+    struct mf_worker_event event = mf_agent_news(self, work, source);
+    feed(self, &event);
+}
+
+/* The keeper's word has no work of its own. */
+static void take_death(struct mf_agent *self, const struct mf_keeper_packet *packet)
+{
+    struct mf_work *work = mf_work_new(self, MF_WORK_DIED);
+    work->id = packet->id;
+    work->how = packet->flags & MF_KEEPER_FENCED ? MF_DEATH_FENCED : MF_DEATH_EXITED;
+    mf_str_format(work->text, sizeof work->text, "%s", packet->text);
+    take_news(self, work, "keeper");
+    mf_work_free(work);
+}
+
+static void take_stock(struct mf_agent *self, const struct mf_work *work)
+{
+    struct mf_worker_event event = mf_agent_stock_event(work);
+    feed(self, &event);
 }
 
 static void take_work(struct mf_agent *self, struct mf_work *work)
@@ -312,8 +336,18 @@ static void take_work(struct mf_agent *self, struct mf_work *work)
         if (work->session.epoch == mf_worker_epoch(self->worker))
             mf_keeper_link_send(&work->session);
         break;
+    case MF_WORK_SHELL:
+        mf_shell_tended(self, work);
+        break;
+    case MF_WORK_FETCHED:
+    case MF_WORK_FILE:
+        take_stock(self, work);
+        break;
     case MF_WORK_DIED:
-        take_death(self, work->id, work->how, work->text, "driver");
+    case MF_WORK_READY:
+    case MF_WORK_UNWELL:
+    case MF_WORK_ADDRESS:
+        take_news(self, work, "driver");
         break;
     }
     mf_work_free(work);
@@ -331,8 +365,7 @@ static void take_packet(struct mf_agent *self, const struct mf_keeper_packet *pa
 {
     switch (packet->kind) {
     case MF_KEEPER_DEATH:
-        take_death(self, packet->id, packet->flags & MF_KEEPER_FENCED ? MF_DEATH_FENCED : MF_DEATH_EXITED,
-                   packet->text, "keeper");
+        take_death(self, packet);
         mf_keeper_link_tell(MF_KEEPER_DEATH_SEEN, packet->id);
         break;
     case MF_KEEPER_WATCHED:
@@ -520,6 +553,7 @@ static bool turn(struct mf_agent *self)
         read_bus(self);
     complain_if_alone(self);
     feed(self, &(struct mf_worker_event){.kind = MF_WORKER_TICK});
+    mf_shell_tend(self);
     mf_http_serve(self->http, items[5].revents, mf_now());
     mf_histogram_add(&self->tally.turns, mf_metric_clock_us() - began_us);
     return true;

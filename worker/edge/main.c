@@ -36,6 +36,37 @@ static void driver_says_died(void *arg, struct mf_uuid id, enum mf_death how, co
     mf_pool_push(self->pool, &work->job);
 }
 
+static void push(struct mf_agent *self, enum mf_work_kind kind, struct mf_uuid id, enum mf_ailment ailment,
+                 const char *text)
+{
+    struct mf_work *work = mf_work_new(self, kind);
+    work->id = id;
+    work->ailment = ailment;
+    mf_str_format(work->text, sizeof work->text, "%s", text);
+    mf_pool_push(self->pool, &work->job);
+}
+
+static void driver_says_ready(void *arg, struct mf_uuid id)
+{
+    push(arg, MF_WORK_READY, id, MF_AILMENT_UNSET, "");
+}
+
+static void driver_says_unwell(void *arg, struct mf_uuid id, enum mf_ailment how, const char *text)
+{
+    push(arg, MF_WORK_UNWELL, id, how, text);
+}
+
+static void driver_says_address(void *arg, struct mf_uuid id, const char *address)
+{
+    push(arg, MF_WORK_ADDRESS, id, MF_AILMENT_UNSET, address);
+}
+
+static void driver_notes(void *arg, const char *text)
+{
+    char quoted[512];
+    mf_log(MF_LOG_WARNING, "of this hypervisor", "text=%s", mf_log_quote(text, quoted));
+}
+
 static int check_identity(struct mf_agent *self, char error[512])
 {
     int r = mf_key_load(self->settings.key, &self->key, error);
@@ -71,8 +102,11 @@ static int open_driver(struct mf_agent *self, char error[512])
         snprintf(error, 512, "driver %s is not in this build", s->driver);
         return -1;
     }
-    if (s->image_root && *s->image_root && mf_images_open(s->image_root, &fixed->images, error) < 0)
-        return -1;
+    static struct mf_driver_network networks[MF_AGENT_NETWORKS];
+    for (uint32_t i = 0; i < s->network.n; i++)
+        if (mf_driver_network_parse(s->network.items[i].key, s->network.items[i].value, &networks[i], error) <
+            0)
+            return -1;
     static struct mf_driver_config config;
     config = (struct mf_driver_config){
         .uri = s->uri,
@@ -85,12 +119,24 @@ static int open_driver(struct mf_agent *self, char error[512])
                      .disk_mib = (uint64_t)s->disk_mib},
         .cpu_ratio_percent = (uint32_t)s->cpu_ratio_percent,
         .died = driver_says_died,
+        .ready = driver_says_ready,
+        .unwell = driver_says_unwell,
+        .address = driver_says_address,
+        .note = driver_notes,
+        .networks = networks,
+        .n_networks = s->network.n,
+        .lease_file = s->lease_file && *s->lease_file ? s->lease_file : NULL,
         .arg = self,
     };
     int r = fixed->ops->open(&config, &fixed->driver, error);
-    if (r == 0)
-        fixed->caps = fixed->ops->caps(fixed->driver);
-    return r;
+    if (r < 0)
+        return r;
+    fixed->caps = fixed->ops->caps(fixed->driver);
+    if (error[0]) {
+        char quoted[512];
+        mf_log(MF_LOG_WARNING, "driver opened", "but=%s", mf_log_quote(error, quoted));
+    }
+    return 0;
 }
 
 static int open_http(struct mf_agent *self, char error[512])
@@ -106,6 +152,7 @@ static int open_pool(struct mf_agent *self, char error[512])
         [MF_LANE_DESTROY] = (unsigned)self->settings.destroy_lanes,
         [MF_LANE_LIST] = MF_AGENT_LISTS,
         [MF_LANE_READ] = 1,
+        [MF_LANE_SHELL] = self->settings.shells > 0,
     };
     self->pool = mf_pool_new(threads);
     if (!self->pool)
@@ -192,6 +239,8 @@ static int open_all(struct mf_agent *self)
         (what = "threads", r = open_pool(self, error)) == 0) /* before the driver, whose events it carries */
         what = "driver", r = open_driver(self, error);
     if (r == 0)
+        what = "images", r = mf_agent_stock_open(self, error);
+    if (r == 0)
         what = "http", r = open_http(self, error);
     if (r < 0) {
         char quoted[512];
@@ -199,6 +248,7 @@ static int open_all(struct mf_agent *self)
         return code;
     }
     open_core(self);
+    mf_shell_open(self);
     self->context = zmq_ctx_new();
     MF_CHECK(self->context);
     return 0;
@@ -214,7 +264,7 @@ static void drop_job(struct mf_job *job)
 static void close_all(struct mf_agent *self)
 {
     mf_http_close(&self->http);
-    if (self->pool && !mf_pool_stop(self->pool, STOP_MS))
+    if (self->pool && (!mf_pool_stop(self->pool, STOP_MS) || !mf_images_close(&self->fixed.images, STOP_MS)))
         return;
     if (self->fixed.driver)
         self->fixed.ops->close(self->fixed.driver); /* its events may still come until here */
@@ -222,7 +272,7 @@ static void close_all(struct mf_agent *self)
     if (self->context)
         zmq_ctx_term(self->context);
     mf_worker_destroy(&self->worker);
-    mf_images_close(&self->fixed.images);
+    mf_shells_free(&self->shells.kinds);
     mf_arena_free(&self->arena);
 }
 
@@ -243,6 +293,9 @@ int main(int argc, char **argv)
         return code < 0 ? EXIT_MISUSE : 0;
     }
     mf_panic_hook = describe_panic;
+    /* What libarchive sets aside of a seed lies with the guests' own files: /tmp may be anybody's, or
+     * read-only. */
+    setenv("TMPDIR", agent.settings.state, 1);
     code = open_all(&agent);
     if (code == 0) {
         mf_agent_give_back();

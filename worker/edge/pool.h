@@ -7,7 +7,7 @@
 #include "ids.h"
 #include <stdbool.h>
 
-enum mf_lane { MF_LANE_CREATE, MF_LANE_DESTROY, MF_LANE_LIST, MF_LANE_READ, MF_LANE_COUNT };
+enum mf_lane { MF_LANE_CREATE, MF_LANE_DESTROY, MF_LANE_LIST, MF_LANE_READ, MF_LANE_SHELL, MF_LANE_COUNT };
 
 struct mf_job { /* first member of whatever is posted */
     void (*run)(struct mf_job *self);

@@ -1,6 +1,7 @@
 /* settings.c - what mayfly-agent may be told. */
 #include "agent.h"
 #include "program.h"
+#include "seed.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,22 +24,45 @@ static const struct mf_setting table[] = {
      "Hypervisor; default qemu:///embed?root=STATE/libvirt"},
     {"domain-type", MF_SET_STRING, AT(domain_type), 1, 15, "auto", false, "auto, kvm or qemu"},
     {"image-root", MF_SET_STRING, AT(image_root), 1, 3000, NULL, false,
-     "Directory below which image files lie, the same on every node"},
+     "Directory below which image files lie that are not URLs, the same on every node"},
+    {"image-cache-mib", MF_SET_INT, AT(image_cache_mib), 1, 1000000000, "20480", false,
+     "Image files fetched by URL take this much at most, in STATE/images; what was used longest ago makes "
+     "room"},
+    {"image-recheck-s", MF_SET_INT, AT(image_recheck_s), 0, 100000000, "86400", false,
+     "The bytes of every cached image file are looked at again after this long; 0: never"},
+    {"image-stall-s", MF_SET_INT, AT(image_stall_s), 1, 3600, "15", false,
+     "An image's origin that sends nothing for this long is given up, and tried again"},
+    {"image-ca", MF_SET_STRING, AT(image_ca), 1, 4000, NULL, false,
+     "Certificates (PEM) that https origins of images are verified with; default: the system's"},
+    {"disk-reserve-mib", MF_SET_INT, AT(disk_reserve_mib), 0, 1000000000, "512", false,
+     "No guest is born and no image fetched where it would leave less than this free below STATE"},
     {"class", MF_SET_STRING, AT(class), 1, 63, "standard", false, "Node class"},
     {"http", MF_SET_STRING, AT(http), 1, 100, "127.0.0.1:7112", false, MF_HTTP_DOC},
     {"http-file", MF_SET_STRING, AT(http_file), 1, 4000, NULL, false, MF_HTTP_FILE_DOC},
     {"log-format", MF_SET_STRING, AT(log_format), 1, 10, NULL, false, MF_LOG_FORMAT_DOC},
     {"label", MF_SET_LABELS, AT(labels), 0, 64, NULL, false,
      "Label key=value, e.g. rack=r1; may be given again"},
+    {"network", MF_SET_LABELS, AT(network), 0, 64, NULL, false,
+     "A network that groups may name: NAME=user, NAME=network:NET, NAME=bridge:BRIDGE, NAME=macvtap:DEVICE "
+     "or "
+     "NAME=tap:PREFIX; may be given again. default is user unless said"},
+    {"lease-file", MF_SET_STRING, AT(lease_file), 1, 4000, NULL, false,
+     "dnsmasq's leases of those networks, where the guests' addresses are found"},
+    {"vendor-data", MF_SET_STRING, AT(vendor_data), 1, 4000, NULL, false,
+     "File that cloud-init in every guest here is given beside its group's user-data"},
     {"vcpus", MF_SET_INT, AT(vcpus), 0, 1000000, "0", false,
      "Schedulable virtual CPUs; 0: the host's, times the ratio"},
     {"memory-mib", MF_SET_INT, AT(memory_mib), 0, 1000000000, "0", false,
      "Schedulable memory; 0: ask the hypervisor"},
     {"disk-mib", MF_SET_INT, AT(disk_mib), 0, 1000000000000, "0", false,
      "Schedulable disk; 0: ask the file system"},
-    {"cpu-ratio-percent", MF_SET_INT, AT(cpu_ratio_percent), 1, 10000, "400", false,
-     "Schedulable virtual CPUs per host CPU, in percent"},
+    {"cpu-ratio-percent", MF_SET_INT, AT(cpu_ratio_percent), 0, 10000, "0", false,
+     "Schedulable virtual CPUs per host CPU, in percent; 0: as the class has it, 100 for hpc, else 400"},
     {"create-lanes", MF_SET_INT, AT(create_lanes), 1, 64, "4", false, "Guests created at once"},
+    {"shells", MF_SET_INT, AT(shells), 0, 16, "0", false,
+     "Guests made ahead of each kind that was born here lately, so that the next is born at once; embedded "
+     "hypervisor only"},
+    {"shells-max", MF_SET_INT, AT(shells_max), 1, 64, "16", false, "Of all kinds together"},
     {"destroy-lanes", MF_SET_INT, AT(destroy_lanes), 1, 64, "4", false, "Guests destroyed at once"},
     {"null-script", MF_SET_STRING, AT(null_script), 0, 1023, NULL, false,
      "Delays and faults of the null driver"},
@@ -135,6 +159,35 @@ static char *beside_me(struct mf_arena *arena, const char *name)
     return keep(arena, path);
 }
 
+static int check_networks(const struct mf_agent_settings *s, char error[1024])
+{
+    for (uint32_t i = 0; i < s->network.n; i++) {
+        const struct mf_label *label = &s->network.items[i];
+        struct mf_driver_network network;
+        char why[512];
+        if (mf_driver_network_parse(label->key, label->value, &network, why) < 0) {
+            snprintf(error, 1024, "network %.*s: %s", (int)label->key.len, label->key.ptr, why);
+            return -EINVAL;
+        }
+    }
+    return 0;
+}
+
+static int read_vendor_data(struct mf_arena *arena, struct mf_agent_settings *s, char error[1024])
+{
+    struct mf_buf bytes = {0};
+    char why[512];
+    if (!s->vendor_data || !*s->vendor_data)
+        return 0;
+    int r = mf_seed_vendor_data(s->vendor_data, &bytes, why);
+    if (r < 0)
+        snprintf(error, 1024, "vendor-data: %s", why);
+    else
+        s->vendor_bytes = mf_str_dup(arena, (struct mf_str){bytes.ptr, (uint32_t)bytes.len});
+    mf_buf_free(&bytes);
+    return r;
+}
+
 static int complete(struct mf_arena *arena, struct mf_agent_settings *s, char error[1024])
 {
     static const char *const drivers[] = {"libvirt", "null", NULL},
@@ -158,9 +211,17 @@ static int complete(struct mf_arena *arena, struct mf_agent_settings *s, char er
     if (r == 0)
         r = absolute(arena, &s->image_root, "image-root", error);
     if (r == 0)
+        r = absolute(arena, &s->image_ca, "image-ca", error);
+    if (r == 0)
         r = find_machine_id(arena, s->state, &s->machine_id, error);
+    if (r == 0)
+        r = check_networks(s, error);
+    if (r == 0)
+        r = read_vendor_data(arena, s, error);
     if (r < 0)
         return r;
+    if (!s->cpu_ratio_percent) /* strong neighbours share nothing */
+        s->cpu_ratio_percent = strcmp(s->class, "hpc") == 0 ? 100 : 400;
     if (!s->uri || !*s->uri) {
         char uri[4096];
         mf_str_format(uri, sizeof uri, "qemu:///embed?root=%s/libvirt", s->state);

@@ -4,6 +4,7 @@
  * stand-in): they share its pidfd and die together. An at-most guest has a process of its own, which is
  * killed when the lease is over. */
 #include "keeper.h"
+#include "shell_process.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -49,7 +50,11 @@ static bool process_is_of(pid_t pid, struct mf_uuid id)
     for (ssize_t n; len < sizeof text && (n = read(fd, text + len, sizeof text - len)) > 0;)
         len += (size_t)n;
     close(fd);
-    return holds(text, len, mf_uuid_text(id, uuid)) || holds(text, len, "mayfly-null");
+    if (holds(text, len, mf_uuid_text(id, uuid)) || holds(text, len, "mayfly-null"))
+        return true;
+    struct mf_uuid owner;
+    snprintf(path, sizeof path, "/proc/%d/fd", (int)pid);
+    return mf_shell_line(text, len) && mf_shell_owner(AT_FDCWD, path, &owner) == 1 && mf_uuid_eq(owner, id);
 }
 
 static const char *how_it_ended(const struct mf_keeper_guest *guest, char text[128])

@@ -3,6 +3,7 @@
  * getdents64 into fixed buffers. The pidfd is opened first and the command line read after: what is killed is
  * what was read. */
 #include "keeper.h"
+#include "shell_process.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -61,7 +62,13 @@ static bool is_fenced(struct mf_keeper *self, const char *pid)
 {
     static char line[LINE_MAX_BYTES];
     struct mf_uuid id;
-    return id_of(line, read_line(self, pid, line), &id) && mf_lease_fences(&self->lease, id);
+    char fds[40];
+    size_t len = read_line(self, pid, line);
+    if (id_of(line, len, &id) && mf_lease_fences(&self->lease, id))
+        return true;
+    snprintf(fds, sizeof fds, "%.20s/fd", pid);
+    return mf_shell_line(line, len) && mf_shell_owner(self->proc, fds, &id) == 1 &&
+           mf_lease_fences(&self->lease, id);
 }
 
 static unsigned look_at(struct mf_keeper *self, const char *pid)

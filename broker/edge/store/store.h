@@ -19,7 +19,7 @@ struct mf_store_row {
     struct mf_str type, subject, data;
 };
 struct mf_store_blob {
-    struct mf_digest digest; /* BLAKE2b-256 of bytes */
+    struct mf_digest digest; /* BLAKE2b-256 of what was sealed in them */
     struct mf_str bytes;
 };
 

@@ -9,8 +9,9 @@ out=$(cd "${1:-images}/tiny" && pwd)
 export LC_ALL=C
 umask 022
 
-# What the guest needs: its bus, disk, network, seed and power button. depmod knows what these need in turn, and in which order.
-modules='virtio_pci virtio_blk virtio_net isofs button evdev'
+# What the guest needs: its bus, disk, network, seed, power button, the ports by which it says how it is, and the device by
+# which it tells of a panic. depmod knows what these need in turn, and in which order.
+modules='virtio_pci virtio_blk virtio_net isofs button evdev virtio_console pvpanic_mmio'
 
 die() {
     echo "build.sh: $*" >&2

@@ -1,5 +1,5 @@
-/* Image files: opened beneath their root, looked at, digested once, remembered until they change. */
-#include "images.h"
+/* root.c - files are opened beneath their root, digested once, remembered until they change. */
+#include "root.h"
 #include "check.h"
 
 #include <errno.h>
@@ -14,7 +14,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { MF_IMAGES_MAGIC = 0x696d6773, CHUNK = 1 << 18, REMEMBERED = 64 };
+enum { MF_IMAGE_ROOT_MAGIC = 0x696d6773, CHUNK = 1 << 18, REMEMBERED = 64 };
 
 struct digested { /* one file's digest, good while its identity is the same */
     dev_t device;
@@ -25,7 +25,7 @@ struct digested { /* one file's digest, good while its identity is the same */
     uint64_t used; /* for the eviction of the least recently used */
 };
 
-struct mf_images {
+struct mf_image_root {
     unsigned magic;
     int root_fd;
     char root[3072];
@@ -34,7 +34,7 @@ struct mf_images {
     uint64_t uses;
 };
 
-int mf_images_open(const char *root, struct mf_images **ret_images, char error[512])
+int mf_image_root_open(const char *root, struct mf_image_root **ret_root, char error[512])
 {
     int fd = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0) {
@@ -42,21 +42,21 @@ int mf_images_open(const char *root, struct mf_images **ret_images, char error[5
         snprintf(error, 512, "image root %s: %s; make the directory or set image-root", root, strerror(e));
         return -e;
     }
-    struct mf_images *self = calloc(1, sizeof *self);
+    struct mf_image_root *self = calloc(1, sizeof *self);
     MF_CHECK(self);
-    self->magic = MF_IMAGES_MAGIC;
+    self->magic = MF_IMAGE_ROOT_MAGIC;
     self->root_fd = fd;
     snprintf(self->root, sizeof self->root, "%s", root);
     pthread_mutex_init(&self->lock, NULL);
-    *ret_images = self;
+    *ret_root = self;
     return 0;
 }
 
-void mf_images_close(struct mf_images **self)
+void mf_image_root_close(struct mf_image_root **self)
 {
     if (!*self)
         return;
-    MF_MAGIC(*self, MF_IMAGES_MAGIC);
+    MF_MAGIC(*self, MF_IMAGE_ROOT_MAGIC);
     close((*self)->root_fd);
     pthread_mutex_destroy(&(*self)->lock);
     free(*self);
@@ -97,7 +97,7 @@ static bool same_file(const struct digested *known, const struct stat *st)
 
 /* Under the lock. The identity is taken before reading: a file that changes meanwhile is read again next
  * time. */
-static int digest_of(struct mf_images *self, int fd, const struct stat *st, struct mf_digest *ret_sha256)
+static int digest_of(struct mf_image_root *self, int fd, const struct stat *st, struct mf_digest *ret_sha256)
 {
     struct digested *slot = &self->known[0];
     for (size_t i = 0; i < REMEMBERED; i++) {
@@ -116,34 +116,7 @@ static int digest_of(struct mf_images *self, int fd, const struct stat *st, stru
     return result;
 }
 
-static bool looks_like_kernel(int fd)
-{
-    char magic[4]; /* Documentation/x86/boot.rst: "HdrS" at 0x202 */
-    return pread(fd, magic, sizeof magic, 0x202) == (ssize_t)sizeof magic && memcmp(magic, "HdrS", 4) == 0;
-}
-
-static bool looks_like_initrd(int fd)
-{
-    static const struct {
-        const char *bytes;
-        size_t n;
-    } magics[] = {{"\x1f\x8b", 2},
-                  {"\x28\xb5\x2f\xfd", 4},
-                  {"\xfd\x37\x7a\x58\x5a", 5},
-                  {"\x02\x21\x4c\x18", 4},
-                  {"BZh", 3},
-                  {"070701", 6},
-                  {"070702", 6}};
-    char head[6] = {0};
-    if (pread(fd, head, sizeof head, 0) < 2)
-        return false;
-    for (size_t i = 0; i < sizeof magics / sizeof *magics; i++)
-        if (memcmp(head, magics[i].bytes, magics[i].n) == 0)
-            return true;
-    return false;
-}
-
-static int check_open_file(struct mf_images *self, int fd, const char *what, const char *path,
+static int check_open_file(struct mf_image_root *self, int fd, const char *what, const char *path,
                            struct mf_digest wanted, char error[400])
 {
     struct stat st;
@@ -153,12 +126,6 @@ static int check_open_file(struct mf_images *self, int fd, const char *what, con
     }
     if (st.st_size == 0) {
         mf_str_format(error, 400, "%s %s below %s is empty; copy it again", what, path, self->root);
-        return -EINVAL;
-    }
-    bool kernel = strcmp(what, "kernel") == 0;
-    if (kernel ? !looks_like_kernel(fd) : !looks_like_initrd(fd)) {
-        mf_str_format(error, 400, "%s below %s is not %s", path, self->root,
-                      kernel ? "a Linux kernel (bzImage)" : "an initrd (gzip, zstd, xz, lz4, bzip2 or cpio)");
         return -EINVAL;
     }
     struct mf_digest is;
@@ -179,37 +146,27 @@ static int check_open_file(struct mf_images *self, int fd, const char *what, con
     return 0;
 }
 
-static int check_file(struct mf_images *self, const char *what, struct mf_str path, struct mf_digest wanted,
-                      char ret_path[4096], char error[400])
+int mf_image_root_find(struct mf_image_root *self, const struct mf_image_file *file, char ret_path[4096],
+                       char error[400])
 {
-    char relative[256];
-    mf_str_format(relative, sizeof relative, "%.*s", (int)path.len, path.ptr);
-    int fd = strlen(relative) == path.len ? open_beneath(self->root_fd, relative) : (errno = EINVAL, -1);
+    MF_MAGIC(self, MF_IMAGE_ROOT_MAGIC);
+    char relative[1024];
+    const char *what = mf_image_part_word(file->part);
+    mf_str_format(relative, sizeof relative, "%.*s", (int)file->place.len, file->place.ptr);
+    int fd =
+        strlen(relative) == file->place.len ? open_beneath(self->root_fd, relative) : (errno = EINVAL, -1);
     if (fd < 0) {
         mf_str_format(error, 400, "%s %s below %s: %s", what, relative, self->root,
                       errno == EXDEV ? "leads out of the image root" : strerror(errno));
         return -EINVAL;
     }
     pthread_mutex_lock(&self->lock);
-    int result = check_open_file(self, fd, what, relative, wanted, error);
+    int result = check_open_file(self, fd, what, relative, file->sha256, error);
     pthread_mutex_unlock(&self->lock);
-    close(fd);
-    snprintf(ret_path, 4096, "%s/%s", self->root, relative);
-    return result;
-}
-
-int mf_images_check(struct mf_images *self, const struct mf_rec_image *image,
-                    struct mf_image_files *ret_files, char error[512])
-{
-    MF_MAGIC(self, MF_IMAGES_MAGIC);
-    char why[400];
-    struct mf_image_files files;
-    if (check_file(self, "kernel", image->kernel, image->kernel_sha256, files.kernel, why) < 0 ||
-        check_file(self, "initrd", image->initrd, image->initrd_sha256, files.initrd, why) < 0) {
-        snprintf(error, 512, "image %.*s: %s", (int)image->name.len, image->name.ptr, why);
-        return -EINVAL;
+    if (result < 0) {
+        close(fd);
+        return result;
     }
-    mf_str_format(files.cmdline, sizeof files.cmdline, "%.*s", (int)image->cmdline.len, image->cmdline.ptr);
-    *ret_files = files;
-    return 0;
+    snprintf(ret_path, 4096, "%s/%s", self->root, relative);
+    return fd;
 }
