@@ -313,45 +313,52 @@ static void on_result(struct mf_broker *b, const struct mf_peer *peer,
     ack_report(b, node, result->report_id);
 }
 
+/* The node whose present session tells of this instance; *ret_inst NULL if that is not on it (any more): it
+ * is acknowledged all the same. */
+static struct mf_node *told_of(struct mf_broker *b, const struct mf_peer *peer, uint64_t epoch,
+                               struct mf_uuid id, struct mf_instance **ret_inst)
+{
+    struct mf_node *node = session(b, peer, epoch);
+
+    *ret_inst = node ? mf_instance_find(b, id) : NULL;
+    if (*ret_inst && (*ret_inst)->node != node)
+        *ret_inst = NULL;
+    return node;
+}
+
 static void on_death(struct mf_broker *b, const struct mf_peer *peer, const struct mf_msg_fact_death *fact)
 {
-    struct mf_node *node = session(b, peer, fact->epoch);
     struct mf_instance *inst;
+    struct mf_node *node = told_of(b, peer, fact->epoch, fact->id, &inst);
 
-    if (!node)
-        return;
-    inst = mf_instance_find(b, fact->id);
-    if (inst && inst->node == node)
+    if (inst)
         mf_heal_died(b, inst, 0,
                      &(struct mf_death_told){.how = fact->how, .text = fact->text, .console = fact->console});
-    ack_report(b, node, fact->report_id);
+    if (node)
+        ack_report(b, node, fact->report_id);
 }
 
 static void on_ready(struct mf_broker *b, const struct mf_peer *peer, const struct mf_msg_fact_ready *fact)
 {
-    struct mf_node *node = session(b, peer, fact->epoch);
     struct mf_instance *inst;
+    struct mf_node *node = told_of(b, peer, fact->epoch, fact->id, &inst);
 
-    if (!node)
-        return;
-    inst = mf_instance_find(b, fact->id);
-    if (inst && inst->node == node)
+    if (inst)
         mf_well_ready(b, inst);
-    ack_report(b, node, fact->report_id);
+    if (node)
+        ack_report(b, node, fact->report_id);
 }
 
 static void on_unwell(struct mf_broker *b, const struct mf_peer *peer, const struct mf_msg_fact_unwell *fact)
 {
-    struct mf_node *node = session(b, peer, fact->epoch);
     struct mf_instance *inst;
+    struct mf_node *node = told_of(b, peer, fact->epoch, fact->id, &inst);
 
-    if (!node)
-        return;
-    inst = mf_instance_find(b, fact->id);
-    if (inst && inst->node == node)
+    if (inst)
         mf_well_ailing(b, inst,
                        &(struct mf_ailing){.how = fact->how, .text = fact->text, .console = fact->console});
-    ack_report(b, node, fact->report_id);
+    if (node)
+        ack_report(b, node, fact->report_id);
 }
 
 static void on_alive(struct mf_broker *b, const struct mf_peer *peer, const struct mf_msg_worker_alive *alive)

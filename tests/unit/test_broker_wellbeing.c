@@ -228,21 +228,27 @@ static void test_a_drain_waits_for_ready(void **state)
     stage_close(&s);
 }
 
+static void call_off_a_drain(struct stage *s, struct mf_instance **ret_old, struct mf_instance **ret_new)
+{
+    char name[16];
+
+    open_on(s, 2, MF_POLICY_AT_LEAST);
+    *ret_old = stage_current(s, "web", 0);
+    ready(s, node_of(*ret_old), (*ret_old)->id);
+    mf_str_format(name, sizeof(name), "node-%d", node_of(*ret_old));
+    stage_operator(s, MF_MSG_NODE_DRAIN, name);
+    *ret_new = stage_current(s, "web", 0);
+    stage_answer(s, node_of(*ret_new), stage_last(s, 0, MF_MSG_ORDER_CREATE), "ok");
+    stage_operator(s, MF_MSG_NODE_UNCORDON, name);
+}
+
 /* The drain is called off while both run: the new one stays. */
 static void test_a_drain_called_off_leaves_one(void **state)
 {
     struct stage s;
     struct mf_instance *old, *new;
-    char name[16];
 
-    open_on(&s, 2, MF_POLICY_AT_LEAST);
-    old = stage_current(&s, "web", 0);
-    ready(&s, node_of(old), old->id);
-    mf_str_format(name, sizeof(name), "node-%d", node_of(old));
-    stage_operator(&s, MF_MSG_NODE_DRAIN, name);
-    new = stage_current(&s, "web", 0);
-    stage_answer(&s, node_of(new), stage_last(&s, 0, MF_MSG_ORDER_CREATE), "ok");
-    stage_operator(&s, MF_MSG_NODE_UNCORDON, name);
+    call_off_a_drain(&s, &old, &new);
     assert_int_equal(old->state, MF_INSTANCE_STATE_RETIRING);
     ready(&s, node_of(new), new->id);
     assert_int_equal(old->state, MF_INSTANCE_STATE_DESTROYING);
@@ -255,16 +261,8 @@ static void test_a_drain_called_off_keeps_what_is_well(void **state)
 {
     struct stage s;
     struct mf_instance *old, *new;
-    char name[16];
 
-    open_on(&s, 2, MF_POLICY_AT_LEAST);
-    old = stage_current(&s, "web", 0);
-    ready(&s, node_of(old), old->id);
-    mf_str_format(name, sizeof(name), "node-%d", node_of(old));
-    stage_operator(&s, MF_MSG_NODE_DRAIN, name);
-    new = stage_current(&s, "web", 0);
-    stage_answer(&s, node_of(new), stage_last(&s, 0, MF_MSG_ORDER_CREATE), "ok");
-    stage_operator(&s, MF_MSG_NODE_UNCORDON, name);
+    call_off_a_drain(&s, &old, &new);
     stage_pass(&s, BOOT + 1);
     assert_ptr_equal(stage_current(&s, "web", 0), old);
     assert_int_equal(old->state, MF_INSTANCE_STATE_RUNNING);

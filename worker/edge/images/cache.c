@@ -44,8 +44,8 @@ void mf_cache_path(const char *state, struct mf_digest sha256, char ret_path[MF_
 
 static const char *name_of(struct mf_digest sha256, bool part, char name[NAME_MAX_BYTES])
 {
-    mf_digest_text(sha256, name);
-    strcpy(name + MF_DIGEST_TEXT - 1, part ? ".part" : "");
+    char text[MF_DIGEST_TEXT];
+    mf_str_format(name, NAME_MAX_BYTES, "%s%s", mf_digest_text(sha256, text), part ? ".part" : "");
     return name;
 }
 
