@@ -144,6 +144,15 @@ static void put_os(struct mf_buf *buf, const struct mf_driver_spec *spec, bool k
         "<on_poweroff>destroy</on_poweroff><on_reboot>restart</on_reboot><on_crash>destroy</on_crash>\n");
 }
 
+/* On the root bus itself: left to libvirt each gets a port of its own to be plugged out by, which nobody
+ * does, and which the guest must look behind at every boot. */
+enum { SLOT_NETWORK = 2, SLOT_DISK, SLOT_SEED, SLOT_SERIAL };
+
+static void put_slot(struct mf_buf *buf, int slot)
+{
+    mf_xml_format(buf, "<address type='pci' domain='0' bus='0' slot='%d' function='0'/>", slot);
+}
+
 /* Both disks share one bucket. A disk that fails stops its guest, which is told: a guest that was told itself
  * might go on for ever with a file system that is read-only. */
 static void put_disks(struct mf_buf *buf, const struct mf_driver_spec *spec)
@@ -152,6 +161,7 @@ static void put_disks(struct mf_buf *buf, const struct mf_driver_spec *spec)
         mf_xml_put(buf, "<disk type='file' device='disk'><driver name='qemu' type='qcow2' cache='unsafe' "
                         "error_policy='stop' rerror_policy='stop' discard='unmap'/>");
         mf_xml_format(buf, "<source file='%s'/><target dev='vda' bus='virtio'/>", spec->disk);
+        put_slot(buf, SLOT_DISK);
         mf_containment_disk(spec->offering, buf);
         mf_xml_put(buf, "</disk>\n");
     }
@@ -159,6 +169,7 @@ static void put_disks(struct mf_buf *buf, const struct mf_driver_spec *spec)
         mf_xml_put(buf, "<disk type='file' device='disk'><driver name='qemu' type='raw' "
                         "error_policy='stop' rerror_policy='stop'/>");
         mf_xml_format(buf, "<source file='%s'/><target dev='vdb' bus='virtio'/><readonly/>", spec->seed);
+        put_slot(buf, SLOT_SEED);
         mf_containment_disk(spec->offering, buf);
         mf_xml_put(buf, "</disk>\n");
     }
@@ -190,6 +201,7 @@ static void put_network(struct mf_buf *buf, const struct mf_driver_spec *spec,
         break;
     }
     mf_xml_format(buf, "<mac address='%s'/><model type='virtio'/><rom enabled='no'/>", mac);
+    put_slot(buf, SLOT_NETWORK);
     if (network->kind != MF_NETWORK_USER)
         mf_containment_network(spec->offering, buf);
     mf_xml_put(buf, "</interface>\n");
@@ -197,11 +209,24 @@ static void put_network(struct mf_buf *buf, const struct mf_driver_spec *spec,
 
 static void put_channel(struct mf_buf *buf, const char *socket, const char *name)
 {
-    if (socket && socket[0])
-        mf_xml_format(buf,
-                      "<channel type='unix'><source mode='bind' path='%s'/><target type='virtio' "
-                      "name='%s'/></channel>\n",
-                      socket, name);
+    mf_xml_format(buf,
+                  "<channel type='unix'><source mode='bind' path='%s'/><target type='virtio' "
+                  "name='%s'/></channel>\n",
+                  socket, name);
+}
+
+static void put_channels(struct mf_buf *buf, const char *ready, const char *agent)
+{
+    bool has_ready = ready && ready[0], has_agent = agent && agent[0];
+    if (has_ready || has_agent) {
+        mf_xml_put(buf, "<controller type='virtio-serial' index='0'>");
+        put_slot(buf, SLOT_SERIAL);
+        mf_xml_put(buf, "</controller>\n");
+    }
+    if (has_ready)
+        put_channel(buf, ready, "org.mayfly.ready");
+    if (has_agent)
+        put_channel(buf, agent, "org.qemu.guest_agent.0");
 }
 
 static void put_devices(struct mf_buf *buf, const struct mf_driver_spec *spec,
@@ -213,8 +238,7 @@ static void put_devices(struct mf_buf *buf, const struct mf_driver_spec *spec,
     if (spec->console)
         mf_xml_format(buf, "<serial type='file'><source path='%s' append='on'/><target port='0'/></serial>\n",
                       spec->console);
-    put_channel(buf, host->ready_socket, "org.mayfly.ready");
-    put_channel(buf, host->agent_socket, "org.qemu.guest_agent.0");
+    put_channels(buf, host->ready_socket, host->agent_socket);
     if (spec->health && spec->health->watchdog)
         mf_xml_put(buf, "<watchdog model='i6300esb' action='poweroff'/>\n");
     mf_xml_put(buf,
