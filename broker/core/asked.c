@@ -2,6 +2,7 @@
 #include "asked.h"
 #include "check.h"
 #include "fold.h"
+#include "group_rules.h"
 #include "journal.h"
 #include "offerings.h"
 #include "out.h"
@@ -11,7 +12,19 @@
 
 const struct mf_uuid mf_nobody;
 
-/* What an at-most group costs is said to whoever asks for one, and that nobody could host it. */
+static uint32_t mind_rules(const struct mf_broker *b, const struct mf_group *group, uint32_t at,
+                           char text[512])
+{
+    char mind[256];
+    struct mf_str rules = mf_rules_mind(b, &group->rules, mf_group_slots(group), mind);
+
+    if (!rules.len)
+        return 0;
+    return mf_str_format(text + at, 512 - at, "%s%.*s", at ? "; " : "", MF_STR_ARG(rules)).len;
+}
+
+/* What an at-most group costs is said to whoever asks for one, that nobody could host it, and what its rules
+ * name that is not there. */
 static struct mf_str caution(const struct mf_broker *b, const struct mf_request *request, char text[512])
 {
     const struct mf_group *group = mf_group_find(b, request->group_id);
@@ -23,6 +36,7 @@ static struct mf_str caution(const struct mf_broker *b, const struct mf_request 
     homeless = mf_offering_homeless(b, &group->offering->rec, &group->require, text);
     if (homeless.len)
         at = homeless.len;
+    at += mind_rules(b, group, at, text);
     if (group->policy == MF_POLICY_AT_MOST)
         at +=
             mf_str_format(text + at, 512 - at,

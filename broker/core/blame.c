@@ -117,7 +117,7 @@ static void note(struct mf_broker *b, struct mf_failures **failures, const struc
     at->elsewhere |= elsewhere;
 }
 
-bool mf_blame_shuns(const struct mf_broker *b, const struct mf_group *group, const struct mf_node *node)
+static bool shuns(const struct mf_broker *b, const struct mf_group *group, const struct mf_node *node)
 {
     const struct mf_failures *failures = node->failures;
 
@@ -126,6 +126,47 @@ bool mf_blame_shuns(const struct mf_broker *b, const struct mf_group *group, con
             mf_uuid_eq(failures->items[i].group_id, group->id))
             return true;
     return false;
+}
+
+static void accuse(struct mf_broker *b, struct mf_node *node)
+{
+    if (node->in_accused)
+        return;
+    node->in_accused = true;
+    node->next_accused = b->accused;
+    b->accused = node;
+}
+
+uint32_t mf_blame_shunned(struct mf_broker *b, const struct mf_group *group,
+                          uint32_t ret_nodes[MF_SHUNNED_MAX])
+{
+    struct mf_node **at = &b->accused, *node;
+    uint32_t n = 0;
+
+    while ((node = *at)) {
+        drop_old(node->failures, b->now);
+        if (n < MF_SHUNNED_MAX && shuns(b, group, node))
+            ret_nodes[n++] = node->number;
+        if (node->failures->n) {
+            at = &node->next_accused;
+        } else {
+            *at = node->next_accused;
+            node->in_accused = false;
+        }
+    }
+    return n;
+}
+
+static void forget_accused(struct mf_broker *b, struct mf_node *node)
+{
+    struct mf_node **at = &b->accused;
+
+    if (!node->in_accused)
+        return;
+    while (*at != node)
+        at = &(*at)->next_accused;
+    *at = node->next_accused;
+    node->in_accused = false;
 }
 
 /* Its births failed on another node as well. */
@@ -231,6 +272,7 @@ void mf_blame_forget_node(struct mf_broker *b, struct mf_node *node)
 {
     mf_heap_unset(&b->alarms, &node->quarantine.timer);
     mf_heap_unset(&b->alarms, &node->delay.timer);
+    forget_accused(b, node);
     for (size_t i = 0; i < b->images.n; i++) {
         struct mf_failures *failures = ((struct mf_image *)b->images.items[i])->failures;
         for (uint32_t f = failures ? failures->n : 0; f-- > 0;)
@@ -434,6 +476,7 @@ void mf_blame_failed(struct mf_broker *b, const struct mf_birth *birth, uint64_t
     elsewhere = fails_elsewhere(birth);
     if (!birth->node->quarantined_until) {
         note(b, &birth->node->failures, birth, quick, elsewhere);
+        accuse(b, birth->node);
         judge_node(b, birth->node, cause);
     }
     note(b, &image->failures, birth, quick, false);
@@ -448,6 +491,7 @@ void mf_blame_expired(struct mf_broker *b, const struct mf_birth *birth, uint64_
     } else if (mf_node_up(birth->node) && !birth->node->quarantined_until) {
         hear_witness(b, birth->node->failures);
         note(b, &birth->node->failures, birth, false, fails_elsewhere(birth));
+        accuse(b, birth->node);
         judge_node(b, birth->node, cause);
     }
 }

@@ -21,8 +21,10 @@ void mf_blame_failed(struct mf_broker *b, const struct mf_birth *birth, uint64_t
 void mf_blame_expired(struct mf_broker *b, const struct mf_birth *birth, uint64_t cause);
 void mf_blame_born(struct mf_broker *b, const struct mf_instance *inst);
 
-/* A birth of the group failed there lately, and none ran there since: better try elsewhere first. */
-bool mf_blame_shuns(const struct mf_broker *b, const struct mf_group *group, const struct mf_node *node);
+/* Nodes, by the pool's number, where a birth of the group failed lately and none ran since: better try
+ * elsewhere first. */
+uint32_t mf_blame_shunned(struct mf_broker *b, const struct mf_group *group,
+                          uint32_t ret_nodes[MF_SHUNNED_MAX]);
 
 /* Births of the image are held, and it is not time for another try. */
 bool mf_blame_holds(const struct mf_image *image);

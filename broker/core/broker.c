@@ -18,6 +18,7 @@
 #include "orders.h"
 #include "out.h"
 #include "place.h"
+#include "protection.h"
 #include "queries.h"
 #include "requests.h"
 #include "state.h"
@@ -51,11 +52,14 @@ void mf_broker_config_default(struct mf_broker_config *ret_config)
                                             .request_keep_ms = 24 * 3600 * 1000,
                                             .orders_per_node = 256,
                                             .list_page = 500,
+                                            .placement = mf_place_policy_named(MF_POLICY_NAME_ROOM),
                                             .snapshot_rows = 100000};
 }
 
 static void check_config(const struct mf_broker_config *c)
 {
+    char error[256];
+
     MF_CHECK(c->pulse_ms >= 10 && c->pulse_ms <= 10000);
     MF_CHECK(c->silence_ms >= 3 * c->pulse_ms && c->silence_ms <= 600000);
     MF_CHECK(c->agent_grace_ms >= 0 && c->alive_ms >= 10 && c->alive_ms <= 60000);
@@ -68,6 +72,7 @@ static void check_config(const struct mf_broker_config *c)
     MF_CHECK(c->lease_ms >= 100 && c->lease_ms <= 3600000 && c->renew_ms >= 0 &&
              2 * c->renew_ms <= c->lease_ms);
     MF_CHECK(c->backoff_ms >= 1 && c->backoff_max_ms >= c->backoff_ms);
+    MF_CHECK(mf_place_policy_check(&c->placement, error) == 0);
     MF_CHECK(c->request_keep_ms >= 0 && c->orders_per_node >= 1 && c->list_page >= 1);
 }
 
@@ -84,6 +89,7 @@ struct mf_broker *mf_broker_new(const struct mf_broker_config *config)
     b->requests = mf_map_new();
     b->strangers = mf_map_new();
     b->claims = mf_map_new();
+    b->pool = mf_pool_new(&config->placement);
     b->room = 1;
     b->oldest = 0;
     b->place.kind = MF_ALARM_PLACE;
@@ -93,6 +99,7 @@ struct mf_broker *mf_broker_new(const struct mf_broker_config *config)
     b->breaker.calm.kind = MF_ALARM_CALM;
     b->breaker.domains = mf_map_new();
     b->lease.kind = MF_ALARM_LEASE;
+    b->protect.kind = MF_ALARM_PROTECT;
     b->place_at = b->watches.paid = INT64_MIN / 2;
     return b;
 }
@@ -108,9 +115,10 @@ void mf_broker_destroy(struct mf_broker **self)
     mf_out_free(b);
     mf_breaker_free(b);
     mf_watches_free(b);
+    mf_protection_free(b);
     mf_fold_free(b);
     while (b->asks) { /* after the fold, which still takes timers out of the heap that theirs are in */
-        struct mf_ask *ask = b->asks;
+        struct mf_log_ask *ask = b->asks;
         b->asks = ask->next;
         free(ask);
     }
@@ -165,6 +173,7 @@ static void start(struct mf_broker *b, uint64_t oldest, bool restored)
     mf_grace_begin(b);
     mf_monitors_begin(b);
     mf_blame_begin(b);
+    mf_protection_begin(b);
     mf_heal_begin(b);
     mf_breaker_begin(b);
 }
@@ -192,6 +201,7 @@ static void on_message(struct mf_broker *b, const struct mf_broker_event *event)
     case MF_MSG_THAW:
     case MF_MSG_ADOPT:
     case MF_MSG_PURGE:
+    case MF_MSG_HEADROOM:
         mf_request_message(b, &event->peer, m, event->body_digest);
         return;
     case MF_MSG_SUBSCRIBE:
@@ -229,6 +239,8 @@ static void on_message(struct mf_broker *b, const struct mf_broker_event *event)
     case MF_MSG_LIST_HELD:
     case MF_MSG_LIST_OFFERINGS:
     case MF_MSG_LIST_DOMAINS:
+    case MF_MSG_EXPLAIN:
+    case MF_MSG_CAPACITY:
     case MF_MSG_STATUS:
     case MF_MSG_LOGS:
     case MF_MSG_BACKUP:
@@ -295,6 +307,15 @@ static void dispatch(struct mf_broker *b, const struct mf_broker_event *event)
 
 #define CONTAINER(type, member, pointer) ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
 
+static void *owner_of(struct mf_broker *b, struct mf_alarm *alarm)
+{
+    struct mf_rare_alarm *rare = CONTAINER(struct mf_rare_alarm, alarm, alarm);
+    void *owner = rare->owner;
+
+    mf_alarm_unset(b, rare->at);
+    return owner;
+}
+
 static void go_off(struct mf_broker *b, struct mf_alarm *alarm)
 {
     switch (alarm->kind) {
@@ -302,10 +323,10 @@ static void go_off(struct mf_broker *b, struct mf_alarm *alarm)
         mf_order_alarm(b, CONTAINER(struct mf_order, alarm, alarm));
         return;
     case MF_ALARM_BIRTH:
-        mf_heal_birth_due(b, CONTAINER(struct mf_slot, birth, alarm));
+        mf_heal_birth_due(b, owner_of(b, alarm));
         return;
     case MF_ALARM_ASK:
-        mf_query_ask_expired(b, CONTAINER(struct mf_ask, alarm, alarm));
+        mf_query_ask_expired(b, CONTAINER(struct mf_log_ask, alarm, alarm));
         return;
     case MF_ALARM_MONITOR:
         mf_monitor_alarm(b, CONTAINER(struct mf_monitor, alarm, alarm));
@@ -341,12 +362,13 @@ static void go_off(struct mf_broker *b, struct mf_alarm *alarm)
         mf_breaker_calm(b);
         return;
     case MF_ALARM_BOOT:
-        mf_well_late(b, CONTAINER(struct mf_instance, boot, alarm));
+        mf_well_late(b, owner_of(b, alarm));
         return;
     case MF_ALARM_LEASE:
         b->room++; /* what waited for that lease may be placed */
         return;
     case MF_ALARM_PLACE:
+    case MF_ALARM_PROTECT:
         return; /* settling is what it is for */
     }
 }
@@ -357,6 +379,7 @@ static void settle(struct mf_broker *b)
     mf_drain_pass(b);
     mf_heal_births(b);
     mf_place_pass(b);
+    mf_protection_settle(b);
     mf_heal_groups_gone(b);
     mf_monitors_flush(b);
     mf_watches_flush(b);

@@ -12,6 +12,7 @@
 #define MF_BROKER_H
 
 #include "message.h"
+#include "policy.h"
 
 struct mf_broker;
 
@@ -43,7 +44,8 @@ struct mf_broker_config {
                               terminal */
     uint32_t orders_per_node; /* orders in flight to one node; the rest wait in its outbox; default 256 */
     uint32_t list_page;       /* rows of a list reply; default 500 */
-    uint32_t snapshot_rows;   /* ask the edge for a snapshot after this many rows; default 100000; 0 never */
+    struct mf_place_policy placement; /* of groups that say none; default room */
+    uint32_t snapshot_rows; /* ask the edge for a snapshot after this many rows; default 100000; 0 never */
 };
 void mf_broker_config_default(struct mf_broker_config *ret_config);
 

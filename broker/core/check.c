@@ -6,7 +6,8 @@
 #include "held.h"
 #include "watches.h"
 #include "leases.h"
-#include "ranks.h"
+#include "protection.h"
+#include "pooled.h"
 #include "state.h"
 
 /* I1: a remembered request is found by its id, once, and its row is in the log. */
@@ -49,7 +50,7 @@ static void check_i2_slot(const struct mf_broker *b, const struct mf_slot *slot)
     if (slot->group->state != MF_GROUP_STATE_ACTIVE || slot->index >= mf_group_slots(slot->group))
         MF_CHECK(!slot->current);
     else if (!slot->current) /* it waits for its time, and for nothing else */
-        MF_CHECK(slot->birth.timer.place != 0);
+        MF_CHECK(slot->birth && slot->birth->alarm.timer.place);
 }
 
 /* A successor that time frees is looked at in time. */
@@ -99,7 +100,7 @@ static void check_group(const struct mf_broker *b, const struct mf_group *group)
             ready += mf_instance_well(inst) && i < group->desired;
             spares += mf_instance_well(inst) && i >= group->desired;
             if (b->reigning && inst->state == MF_INSTANCE_STATE_RUNNING)
-                MF_CHECK(mf_instance_well(inst) || inst->boot.timer.place); /* it has a limit */
+                MF_CHECK(mf_instance_well(inst) || inst->boot); /* it has a limit */
             retiring += inst->state == MF_INSTANCE_STATE_RETIRING;
             pending += inst->state == MF_INSTANCE_STATE_PENDING;
             tombstones += inst->state == MF_INSTANCE_STATE_TOMBSTONE;
@@ -112,14 +113,6 @@ static void check_group(const struct mf_broker *b, const struct mf_group *group)
     MF_CHECK(waiting == pending && tombstones == group->tombstones);
     if (b->reigning && group->state == MF_GROUP_STATE_ENDING)
         MF_CHECK(living > 0);
-}
-
-/* I4: what claims room fits, unless the node itself came back with less. */
-static void check_i4_room(const struct mf_node *node)
-{
-    MF_CHECK(node->shrunk || node->used.vcpus <= node->capacity.vcpus);
-    MF_CHECK(node->shrunk || node->used.memory_mib <= node->capacity.memory_mib);
-    MF_CHECK(node->shrunk || node->used.disk_mib <= node->capacity.disk_mib);
 }
 
 /* I7, as far as one room can know: what is recorded on a node is in an epoch that it had, and an order is out
@@ -168,25 +161,19 @@ static void check_orders(const struct mf_node *node)
 
 static void check_node(const struct mf_broker *b, const struct mf_node *node)
 {
-    struct mf_rec_resources used = {0};
-    uint32_t n = 0, must_go = 0, at_most = 0;
+    uint32_t n = 0, must_go = 0, at_most = 0, births = 0;
 
     for (const struct mf_instance *inst = node->first; inst; inst = inst->next) {
-        const struct mf_rec_offering *o = &mf_group_of(inst)->offering->rec;
         check_i7_instance(b, node, inst);
-        used.vcpus += o->vcpus;
-        used.memory_mib += o->memory_mib;
-        used.disk_mib += o->disk_mib;
         n++;
+        births += inst->state == MF_INSTANCE_STATE_PLACED;
         at_most += mf_group_of(inst)->policy == MF_POLICY_AT_MOST;
         must_go += inst->state == MF_INSTANCE_STATE_TOMBSTONE || inst->state == MF_INSTANCE_STATE_DESTROYING;
     }
     MF_CHECK(n == node->n_instances && must_go == node->must_go && at_most == node->n_at_most);
-    MF_CHECK(used.vcpus == node->used.vcpus && used.memory_mib == node->used.memory_mib &&
-             used.disk_mib == node->used.disk_mib);
+    MF_CHECK(births == node->n_births);
     MF_CHECK(node->epoch <= b->epoch && mf_node_find(b, node->name) == node);
     MF_CHECK(!mf_node_up(node) || node->state != MF_NODE_STATE_FAILED);
-    check_i4_room(node);
     check_orders(node);
 }
 
@@ -235,7 +222,8 @@ void mf_broker_check(const struct mf_broker *b)
     check_i6_rows(b);
     check_counts(b);
     mf_breaker_check(b);
-    mf_ranks_check(b);
+    mf_protection_check(b);
+    mf_pooled_check(b);
     mf_held_check(b);
     mf_watches_check(b);
     MF_CHECK(strangers == b->n_strangers && strangers == mf_map_size(b->strangers));

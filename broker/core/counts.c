@@ -1,7 +1,9 @@
 /* counts.c - one walk over the nodes; the rest is counted already. */
 #include "counts.h"
 #include "state.h"
+#include "headroom.h"
 #include "nodes.h"
+#include "pooled.h"
 #include <string.h>
 
 static void add(struct mf_rec_resources *sum, const struct mf_rec_resources *part)
@@ -9,10 +11,16 @@ static void add(struct mf_rec_resources *sum, const struct mf_rec_resources *par
     sum->vcpus += part->vcpus;
     sum->memory_mib += part->memory_mib;
     sum->disk_mib += part->disk_mib;
+    sum->hugepages_mib += part->hugepages_mib;
+    sum->disk_iops += part->disk_iops;
+    sum->disk_bytes_s += part->disk_bytes_s;
+    sum->net_bytes_s += part->net_bytes_s;
 }
 
-static void count_node(const struct mf_node *node, struct mf_broker_counts *counts)
+static void count_node(const struct mf_broker *b, const struct mf_node *node, struct mf_broker_counts *counts)
 {
+    struct mf_rec_resources used = mf_pooled_used(b, node);
+
     counts->nodes[node->state]++;
     counts->schedulable += mf_node_schedulable(node);
     counts->connected += mf_node_up(node);
@@ -24,7 +32,7 @@ static void count_node(const struct mf_node *node, struct mf_broker_counts *coun
     if (node->state == MF_NODE_STATE_FAILED)
         return;
     add(&counts->capacity, &node->capacity);
-    add(&counts->used, &node->used);
+    add(&counts->used, &used);
 }
 
 static void count_monitors(const struct mf_broker *b, struct mf_broker_counts *counts)
@@ -61,9 +69,11 @@ void mf_broker_count(const struct mf_broker *b, struct mf_broker_counts *ret_cou
 
     memcpy(counts.instances, b->count, sizeof(counts.instances));
     for (size_t i = 0; i < b->nodes.n; i++)
-        count_node(b->nodes.items[i], &counts);
+        count_node(b, b->nodes.items[i], &counts);
     for (const struct mf_stream *stream = b->streams; stream; stream = stream->next)
         counts.streams += !stream->ended;
     count_monitors(b, &counts);
+    counts.protected = b->backups ? mf_headroom_protected(b->backups) : 0;
+    counts.unprotected = b->backups ? mf_headroom_unprotected(b->backups) : 0;
     *ret_counts = counts;
 }

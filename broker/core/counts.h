@@ -13,6 +13,7 @@ struct mf_broker_counts {
     size_t groups, images, offerings, images_halted, requests, unknown_domains;
     size_t orders_in_flight, streams, replies_waiting;
     size_t watched, watched_failing, words_held; /* guests that monitors look at (watches.h) */
+    uint64_t protected, unprotected; /* instances that ask for headroom: those with a backup, those without */
     size_t held, monitors_heard, monitors_suspended, monitors;
     uint64_t drifts;
     bool frozen, full, reigning;

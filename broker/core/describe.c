@@ -1,5 +1,7 @@
 /* describe.c - everything worth knowing, in an order that depends on names alone. No user-data, no keys. */
 #include "describe.h"
+#include "group_rules.h"
+#include "pooled.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -17,8 +19,9 @@ __attribute__((format(printf, 2, 3))) static void say(struct mf_buf *buf, const 
 }
 #define LLU(x) ((unsigned long long)(x))
 
-static void say_node(struct mf_buf *buf, const struct mf_node *n)
+static void say_node(struct mf_buf *buf, const struct mf_broker *b, const struct mf_node *n)
 {
+    struct mf_rec_resources used = mf_pooled_used(b, n);
     char id[MF_UUID_TEXT];
 
     say(buf,
@@ -26,13 +29,21 @@ static void say_node(struct mf_buf *buf, const struct mf_node *n)
         "%llu/%llu disk, "
         "%u instances, %u must go, failed %lld\n",
         MF_STR_ARG(n->name), mf_node_state_word(n->state), LLU(n->epoch), MF_STR_ARG(n->machine_id),
-        MF_STR_ARG(n->boot_id), MF_STR_ARG(n->class), LLU(n->used.vcpus), LLU(n->capacity.vcpus),
-        LLU(n->used.memory_mib), LLU(n->capacity.memory_mib), LLU(n->used.disk_mib),
-        LLU(n->capacity.disk_mib), n->n_instances, n->must_go, (long long)n->failed_ms);
+        MF_STR_ARG(n->boot_id), MF_STR_ARG(n->class), LLU(used.vcpus), LLU(n->capacity.vcpus),
+        LLU(used.memory_mib), LLU(n->capacity.memory_mib), LLU(used.disk_mib), LLU(n->capacity.disk_mib),
+        n->n_instances, n->must_go, (long long)n->failed_ms);
     say(buf, "  %s%s%s%s%s, quarantined %lld (%u), flaps %u, delayed %lld\n",
         n->fences ? "fences" : "cannot fence", n->draining ? ", draining" : "", n->leaving ? ", leaving" : "",
         n->ended ? ", ended" : "", n->cordoned ? ", cordoned" : "", (long long)n->quarantined_until,
         n->quarantines, n->flaps, (long long)n->delayed_until);
+    for (uint32_t i = 0; i < n->n_cells; i++)
+        say(buf, "  cell %u: %llu cpu %llu mem %llu huge\n", i, LLU(n->cells[i].vcpus),
+            LLU(n->cells[i].memory_mib), LLU(n->cells[i].hugepages_mib));
+    if (n->capacity.hugepages_mib || used.hugepages_mib || used.disk_iops || n->cpu_ratio_percent)
+        say(buf, "  used %llu/%llu huge %llu/%llu iops %llu/%llu disk %llu/%llu net, ratio %u\n",
+            LLU(used.hugepages_mib), LLU(n->capacity.hugepages_mib), LLU(used.disk_iops),
+            LLU(n->capacity.disk_iops), LLU(used.disk_bytes_s), LLU(n->capacity.disk_bytes_s),
+            LLU(used.net_bytes_s), LLU(n->capacity.net_bytes_s), n->cpu_ratio_percent);
     for (const struct mf_stranger *s = n->strangers; s; s = s->next)
         say(buf, "  unknown domain %s %.*s %s order %llu\n", mf_uuid_text(s->id, id), MF_STR_ARG(s->name),
             mf_guest_state_word(s->state), LLU(s->order_id));
@@ -51,6 +62,28 @@ static void say_instance(struct mf_buf *buf, const struct mf_instance *inst)
         LLU(inst->last_seq), (long long)inst->created_ms, (long long)inst->running_ms,
         (long long)inst->ready_ms, inst->told ? " waits" : "", inst->reason ? ": " : "",
         inst->reason ? inst->reason : "");
+    if (inst->cells)
+        say(buf, "      in cells %02x\n", inst->cells);
+}
+
+static void say_labels(struct mf_buf *buf, const char *what, const struct mf_labels *labels)
+{
+    for (uint32_t i = 0; i < labels->n; i++)
+        say(buf, " %s %.*s=%.*s", what, MF_STR_ARG(labels->items[i].key), MF_STR_ARG(labels->items[i].value));
+}
+
+static void say_rules(struct mf_buf *buf, const struct mf_rec_rules *r)
+{
+    say(buf, "  priority %u spread by %.*s pack by %.*s skew %llu node %llu headroom %.*s",
+        mf_rules_priority(r), MF_STR_ARG(r->spread_by), MF_STR_ARG(r->pack_by), LLU(r->max_skew),
+        LLU(r->node_max), MF_STR_ARG(r->headroom));
+    say_labels(buf, "prefer", &r->prefer);
+    say_labels(buf, "forbid", &r->forbid);
+    for (uint32_t i = 0; i < r->apart.n; i++)
+        say(buf, " apart from %.*s by %.*s", MF_STR_ARG(r->apart.items[i].group), MF_STR_ARG(r->apart_by));
+    for (uint32_t i = 0; i < r->with.n; i++)
+        say(buf, " with %.*s by %.*s", MF_STR_ARG(r->with.items[i].group), MF_STR_ARG(r->with_by));
+    say(buf, "\n");
 }
 
 static void say_group(struct mf_buf *buf, const struct mf_group *g)
@@ -64,6 +97,7 @@ static void say_group(struct mf_buf *buf, const struct mf_group *g)
         MF_STR_ARG(g->image->rec.name), MF_STR_ARG(g->offering->rec.name), mf_policy_word(g->policy),
         mf_spread_word(g->spread), mf_fit_word(g->fit), g->running, g->pending, g->living, g->ready,
         g->spares_running, g->spares);
+    say_rules(buf, &g->rules);
     for (uint32_t i = 0; i < g->n_slots; i++) {
         const struct mf_slot *slot = g->slots[i];
         say(buf, "  slot %u generation %llu failures %u not before %lld cause %llu\n", i,
@@ -107,6 +141,8 @@ void mf_describe_fold(const struct mf_broker *b, struct mf_buf *buf)
     if (b->frozen_by.len)
         say(buf, "frozen by %.*s at %llu: %.*s\n", MF_STR_ARG(b->frozen_by), LLU(b->frozen_seq),
             MF_STR_ARG(b->frozen_reason));
+    if (b->headroom.len || b->headroom_degraded)
+        say(buf, "headroom %.*s%s\n", MF_STR_ARG(b->headroom), b->headroom_degraded ? " degraded" : "");
     for (size_t i = 0; i < b->images.n; i++)
         say_image(buf, b->images.items[i]);
     for (size_t i = 0; i < b->offerings.n; i++) {
@@ -117,7 +153,7 @@ void mf_describe_fold(const struct mf_broker *b, struct mf_buf *buf)
             o->hugepages ? " hugepages" : "");
     }
     for (size_t i = 0; i < b->nodes.n; i++)
-        say_node(buf, b->nodes.items[i]);
+        say_node(buf, b, b->nodes.items[i]);
     for (size_t i = 0; i < b->groups.n; i++)
         say_group(buf, b->groups.items[i]);
     for (const struct mf_request *r = b->request_first; r; r = r->next)

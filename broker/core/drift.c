@@ -48,7 +48,9 @@ static bool is_busy(const struct mf_node *node)
 
 static bool same(const struct mf_rec_resources *a, const struct mf_rec_resources *c)
 {
-    return a->vcpus == c->vcpus && a->memory_mib == c->memory_mib && a->disk_mib == c->disk_mib;
+    return a->vcpus == c->vcpus && a->memory_mib == c->memory_mib && a->disk_mib == c->disk_mib &&
+           a->hugepages_mib == c->hugepages_mib && a->disk_iops == c->disk_iops &&
+           a->disk_bytes_s == c->disk_bytes_s && a->net_bytes_s == c->net_bytes_s;
 }
 
 static void measure(struct mf_broker *b, struct mf_node *node, const struct mf_rec_resources *capacity)

@@ -2,6 +2,8 @@
  * instances, fold_parts.c the bookkeeping that they share. */
 #include "fold.h"
 #include "check.h"
+#include "group_rules.h"
+#include "pooled.h"
 #include "watches.h"
 
 #include <errno.h>
@@ -39,6 +41,7 @@ static int on_group_created(struct mf_broker *b, const struct mf_fold_row *row,
                               .health = mf_own_health(ev->health),
                               .spares = (uint32_t)ev->spares,
                               .network = mf_own_str(ev->network.len ? ev->network : mf_str("default")),
+                              .rules = mf_own_rules(&ev->rules),
                               .created_ms = row->time_ms});
     for (uint32_t i = 0; i < mf_group_slots(group); i++) {
         struct mf_slot *slot = mf_fold_add_slot(b, group);
@@ -100,7 +103,7 @@ static int on_group_ending(struct mf_broker *b, const struct mf_fold_row *row,
     group->state = next;
     group->ending_seq = row->seq;
     for (uint32_t i = 0; i < group->n_slots; i++)
-        mf_heap_unset(&b->alarms, &group->slots[i]->birth.timer);
+        mf_alarm_unset(b, &group->slots[i]->birth);
     mf_fold_doom_if_empty(b, group);
     return 0;
 }
@@ -171,6 +174,9 @@ static int on_joined(struct mf_broker *b, const struct mf_fold_row *row, const s
     if (!mf_life_move(&mf_life_node, node ? node->state : MF_NODE_STATE_UNSET, MF_NODE_EVENT_JOINED, &next,
                       &why))
         return mf_fold_bad(text, "node.joined: %s", why);
+    if (!node && b->nodes.n >= MF_POOL_NODES_MAX)
+        return mf_fold_bad(text, "node.joined of %.*s: more than %d nodes", MF_STR_ARG(ev->node),
+                           MF_POOL_NODES_MAX);
     if (!node)
         node = mf_fold_add_node(b, ev->node);
     b->epoch = node->epoch = ev->epoch;
@@ -184,16 +190,17 @@ static int on_joined(struct mf_broker *b, const struct mf_fold_row *row, const s
     replace(&node->class, ev->class);
     replace(&node->driver, ev->driver);
     replace(&node->probe_address, ev->probe_address);
-    mf_free_labels(&node->labels);
-    node->labels = mf_own_labels(ev->labels);
     node->guests_die_with_me = ev->guests_die_with_me;
     node->fences = ev->fences;
     node->capacity = ev->capacity;
+    mf_fold_set_cells(node, ev->cells.items, ev->cells.n);
+    node->cpu_ratio_percent = (uint32_t)ev->cpu_ratio_percent;
     node->recovered_told = node->ended = false;
     if (node->leaving)
         mf_fold_set_draining(b, node, false);
     node->leaving = false;
-    mf_fold_measure(node);
+    mf_pooled_stand(b, node);
+    mf_pooled_relabel(b, node, ev->labels);
     return 0;
 }
 
@@ -225,6 +232,7 @@ static int move_node(struct mf_broker *b, const struct mf_fold_row *row, struct 
         node->delayed_until = 0;
         b->room++;
     }
+    mf_pooled_stand(b, node);
     return 0;
 }
 
@@ -250,6 +258,7 @@ static int on_draining(struct mf_broker *b, const struct mf_fold_row *row,
     node->leaving = ev->leaving;
     node->cordoned = node->cordoned || !ev->leaving;
     node->last_seq = row->seq;
+    mf_pooled_stand(b, node);
     return 0;
 }
 
@@ -262,6 +271,7 @@ static int on_drained(struct mf_broker *b, const struct mf_fold_row *row, struct
     mf_fold_set_draining(b, node, false);
     node->cordoned = node->cordoned || !node->leaving;
     node->last_seq = row->seq;
+    mf_pooled_stand(b, node);
     return 0;
 }
 
@@ -378,6 +388,10 @@ static int apply(struct mf_broker *b, const struct mf_fold_row *row, const struc
     case MF_EV_MONITOR_RESUMED:
     case MF_EV_MONITOR_FORGOTTEN:
         return mf_fold_verdicts(b, row, e, text);
+    case MF_EV_HEADROOM_SET:
+    case MF_EV_HEADROOM_DEGRADED:
+    case MF_EV_HEADROOM_RESTORED:
+        return mf_fold_headroom(b, e, text);
     case MF_EV_NODE_CORDONED:
     case MF_EV_NODE_UNCORDONED:
     case MF_EV_NODE_QUARANTINED:

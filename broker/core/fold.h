@@ -23,6 +23,8 @@ int mf_fold_verdicts(struct mf_broker *b, const struct mf_fold_row *row, const s
 int mf_fold_standing(struct mf_broker *b, const struct mf_fold_row *row, const struct mf_event *event,
                      char text[256]);
 
+int mf_fold_headroom(struct mf_broker *b, const struct mf_event *event, char text[256]);
+
 int mf_fold_wares(struct mf_broker *b, const struct mf_event *event, char text[256]);
 
 /* Why a row or record does not fit: into text; always -EINVAL. */
@@ -44,7 +46,7 @@ void mf_fold_set_state(struct mf_broker *b, struct mf_instance *inst, enum mf_in
 void mf_fold_attach(struct mf_broker *b, struct mf_instance *inst, struct mf_node *node);
 struct mf_node *mf_fold_add_node(struct mf_broker *b, struct mf_str name);
 void mf_fold_remove_node(struct mf_broker *b, struct mf_node *node); /* nothing of ours is on it any more */
-void mf_fold_measure(struct mf_node *node); /* whether its instances claim more than it has */
+void mf_fold_set_cells(struct mf_node *node, const struct mf_rec_cell *cells, uint32_t n); /* are copied */
 void mf_fold_count_failure(struct mf_node *node, mf_ms time_ms);
 void mf_fold_set_halted(struct mf_broker *b, struct mf_image *image, char *reason); /* takes it over */
 struct mf_stranger *mf_fold_add_stranger(struct mf_broker *b, struct mf_node *node, struct mf_uuid id,
@@ -69,7 +71,8 @@ struct mf_monitor *mf_fold_monitor(struct mf_broker *b,
                                    struct mf_str name); /* found or added; NULL when there are too many */
 struct mf_monitor *mf_monitor_find(struct mf_broker *b, struct mf_str name);
 void mf_fold_set_frozen(struct mf_broker *b, struct mf_str by, struct mf_str reason,
-                        uint64_t seq); /* by empty: thawed */
+                        uint64_t seq);                               /* by empty: thawed */
+void mf_fold_set_headroom(struct mf_broker *b, struct mf_str level); /* empty: none */
 void mf_fold_forget_requests(struct mf_broker *b, mf_ms wall_ms);
 void mf_fold_doom_if_empty(struct mf_broker *b,
                            struct mf_group *group); /* an ending group: its group.gone is due */

@@ -4,6 +4,7 @@
 #include "held.h"
 #include "image_files.h"
 #include "offerings.h"
+#include "pooled.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -79,6 +80,7 @@ void mf_fold_add_offering(struct mf_broker *b, const struct mf_rec_offering *rec
     struct mf_offering *offering = mf_calloc(sizeof(*offering));
 
     offering->rec = mf_offering_whole(rec);
+    offering->wants = mf_pooled_wants(&offering->rec);
     offering->rec.name = mf_own_str(offering->rec.name);
     offering->rec.class = mf_own_str(offering->rec.class);
     mf_vec_insert(&b->offerings, mf_named_from(b, &b->offerings, rec->name), offering);

@@ -3,6 +3,8 @@
 #include "fold.h"
 #include "check.h"
 #include "orders.h"
+#include "pooled.h"
+#include "protection.h"
 #include "watches.h"
 
 #include <errno.h>
@@ -86,7 +88,7 @@ static void forget(struct mf_broker *b, const struct mf_fold_row *row, struct mf
     group->last_gone = row->seq;
     if (inst->node)
         mf_fold_attach(b, inst, NULL);
-    mf_heap_unset(&b->alarms, &inst->boot.timer);
+    mf_alarm_unset(b, &inst->boot);
     mf_watch_gone(b, inst);
     mf_fold_unlink(inst);
     mf_map_del_uuid(b->instances, inst->id);
@@ -163,8 +165,10 @@ static int on_placed(struct mf_broker *b, const struct mf_fold_row *row,
         return mf_fold_bad(text,
                            "instance.placed of an at-most group while an older generation is not ended");
     move(b, row, inst, next);
-    if (!inst->node)
+    if (!inst->node) {
+        inst->cells = (uint8_t)ev->cells;
         mf_fold_attach(b, inst, node);
+    }
     inst->epoch = ev->epoch;
     inst->order_id = row->seq;
     inst->told = false;
@@ -199,7 +203,7 @@ static int on_ready(struct mf_broker *b, const struct mf_fold_row *row, const st
 
     if (ask_instance(b, ev->id, MF_INSTANCE_EVENT_READY, &inst, &next, text))
         return -EINVAL;
-    mf_heap_unset(&b->alarms, &inst->boot.timer);
+    mf_alarm_unset(b, &inst->boot);
     mf_fold_tally(inst, -1);
     inst->ready_ms = row->time_ms;
     mf_fold_tally(inst, 1);
@@ -217,7 +221,7 @@ static int on_unwell(struct mf_broker *b, const struct mf_fold_row *row,
 
     if (ask_instance(b, ev->id, MF_INSTANCE_EVENT_UNWELL, &inst, &next, text))
         return -EINVAL;
-    mf_heap_unset(&b->alarms, &inst->boot.timer);
+    mf_alarm_unset(b, &inst->boot);
     if (ev->how == MF_AILMENT_BOOT || row->time_ms - inst->running_ms < MF_QUICK_DEATH_MS)
         vacate_failed(b, row, inst, MF_BIRTH_REASON_UNWELL, ev->retry_ms);
     else
@@ -258,6 +262,7 @@ static int on_promoted(struct mf_broker *b, const struct mf_fold_row *row,
     slot->not_before_ms = 0;
     inst->last_seq = row->seq;
     mf_fold_tally(inst, 1);
+    mf_protection_mind(b, inst);
     return 0;
 }
 
@@ -378,7 +383,7 @@ static int on_adopted(struct mf_broker *b, const struct mf_fold_row *row,
     slot->not_before_ms = 0;
     mf_fold_set_state(b, inst, MF_INSTANCE_STATE_RUNNING);
     mf_fold_attach(b, inst, node);
-    mf_fold_measure(node); /* it may not fit: it runs there all the same */
+    node->shrunk = mf_pooled_overfull(b, node); /* it may not fit: it runs there all the same */
     return 0;
 }
 

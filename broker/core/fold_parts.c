@@ -3,7 +3,10 @@
 #include "fold.h"
 #include "check.h"
 #include "held.h"
-#include "ranks.h"
+#include "kin.h"
+#include "pooled.h"
+#include "protection.h"
+#include "group_rules.h"
 #include "watches.h"
 
 #include <errno.h>
@@ -122,21 +125,23 @@ void mf_fold_set_state(struct mf_broker *b, struct mf_instance *inst, enum mf_in
     mf_fold_tally(inst, -1);
     if (inst->node) {
         inst->node->must_go += must_go(state) - must_go(old);
+        inst->node->n_births += (state == MF_INSTANCE_STATE_PLACED) - (old == MF_INSTANCE_STATE_PLACED);
         if (runs(state) != runs(old))
             inst->node->digest ^= mf_guest_digest(inst->id);
+        mf_pooled_stand(b, inst->node);
     }
     inst->state = state;
     mf_fold_tally(inst, 1);
     mf_watch_touch(b, inst);
     if (state == MF_INSTANCE_STATE_PENDING)
         pending_add(b, inst);
+    mf_protection_mind(b, inst);
 }
 
 /* ------------------------------------------------------------------ claims on nodes */
 
 void mf_fold_attach(struct mf_broker *b, struct mf_instance *inst, struct mf_node *node)
 {
-    const struct mf_rec_offering *o = &mf_group_of(inst)->offering->rec;
     struct mf_node *old = inst->node;
 
     MF_CHECK(!old != !node);
@@ -146,29 +151,30 @@ void mf_fold_attach(struct mf_broker *b, struct mf_instance *inst, struct mf_nod
         inst->prev = node->last;
         *(node->last ? &node->last->next : &node->first) = inst;
         node->last = inst;
-        node->used.vcpus += o->vcpus;
-        node->used.memory_mib += o->memory_mib;
-        node->used.disk_mib += o->disk_mib;
         node->n_instances++;
+        node->n_births += inst->state == MF_INSTANCE_STATE_PLACED;
         node->n_at_most += mf_group_of(inst)->policy == MF_POLICY_AT_MOST;
         node->must_go += must_go(inst->state);
         if (runs(inst->state))
             node->digest ^= mf_guest_digest(inst->id);
-        mf_ranks_count(mf_group_of(inst), inst->node, true);
+        mf_pooled_count(b, inst, true);
+        mf_protection_mind(b, inst);
+        mf_pooled_stand(b, node);
         return;
     }
     if (runs(inst->state))
         old->digest ^= mf_guest_digest(inst->id);
-    mf_ranks_count(mf_group_of(inst), inst->node, false);
+    mf_protection_forget(b, inst);
+    mf_pooled_count(b, inst, false);
     *(inst->prev ? &inst->prev->next : &old->first) = inst->next;
     *(inst->next ? &inst->next->prev : &old->last) = inst->prev;
-    old->used.vcpus -= o->vcpus;
-    old->used.memory_mib -= o->memory_mib;
-    old->used.disk_mib -= o->disk_mib;
     old->n_instances--;
+    old->n_births -= inst->state == MF_INSTANCE_STATE_PLACED;
     old->n_at_most -= mf_group_of(inst)->policy == MF_POLICY_AT_MOST;
     old->must_go -= must_go(inst->state);
     inst->node = NULL;
+    inst->cells = 0;
+    mf_pooled_stand(b, old);
     b->room++;
 }
 
@@ -200,6 +206,7 @@ struct mf_group *mf_fold_add_group(struct mf_broker *b, struct mf_group *init)
     *group = *init;
     mf_map_put_uuid(b->groups_by_id, group->id, group);
     mf_vec_insert(&b->groups, mf_groups_from(b, group->name, group->id), group);
+    mf_kin_join(b, group);
     return group;
 }
 
@@ -214,7 +221,6 @@ struct mf_slot *mf_fold_add_slot(struct mf_broker *b, struct mf_group *group)
     }
     slot->group = group;
     slot->index = group->n_slots;
-    slot->birth.kind = MF_ALARM_BIRTH;
     group->slots[group->n_slots++] = slot;
     return slot;
 }
@@ -245,7 +251,6 @@ struct mf_instance *mf_fold_add_instance(struct mf_broker *b, struct mf_slot *sl
     struct mf_instance *inst = mf_calloc(sizeof(*inst));
 
     inst->id = id;
-    inst->boot.kind = MF_ALARM_BOOT;
     mf_fold_link(slot, inst, generation);
     slot->group->living++;
     b->count[MF_INSTANCE_STATE_UNSET]++;
@@ -261,6 +266,7 @@ static void free_node(struct mf_node *node)
     mf_free_str(&node->class);
     mf_free_str(&node->driver);
     mf_free_str(&node->probe_address);
+    free(node->cells);
     mf_free_labels(&node->labels);
     free(node->doubts.votes);
     while (node->strangers) {
@@ -279,14 +285,13 @@ struct mf_node *mf_fold_add_node(struct mf_broker *b, struct mf_str name)
     struct mf_node *node = mf_calloc(sizeof(*node));
 
     node->name = mf_own_str(name);
-    node->index = (uint32_t)b->nodes.n;
     node->serial = ++b->next_serial;
     node->look.kind = MF_ALARM_LOOK;
     node->quarantine.kind = MF_ALARM_QUARANTINE;
     node->delay.kind = MF_ALARM_DELAY;
     node->doubts.alarm.kind = MF_ALARM_DOUBT;
-    mf_ranks_drop_all(b);
     mf_vec_insert(&b->nodes, mf_named_from(b, &b->nodes, name), node);
+    mf_pooled_add(b, node);
     return node;
 }
 
@@ -297,21 +302,18 @@ void mf_fold_remove_node(struct mf_broker *b, struct mf_node *node)
     while (node->strangers)
         mf_fold_drop_stranger(b, node->strangers);
     b->quarantined -= node->quarantined_until != 0;
-    mf_ranks_drop_all(b);
+    mf_pooled_remove(b, node);
     mf_vec_remove(&b->nodes, node);
-    for (size_t i = 0; i < b->nodes.n; i++) { /* indexes stay dense */
-        struct mf_node *other = b->nodes.items[i];
-        if (other->index == b->nodes.n)
-            other->index = node->index;
-    }
     free_node(node);
 }
 
-void mf_fold_measure(struct mf_node *node)
+void mf_fold_set_cells(struct mf_node *node, const struct mf_rec_cell *cells, uint32_t n)
 {
-    node->shrunk = node->used.vcpus > node->capacity.vcpus ||
-                   node->used.memory_mib > node->capacity.memory_mib ||
-                   node->used.disk_mib > node->capacity.disk_mib;
+    free(node->cells);
+    node->cells = n ? mf_calloc(n * sizeof(*cells)) : NULL;
+    node->n_cells = n;
+    for (uint32_t i = 0; i < n; i++)
+        node->cells[i] = cells[i];
 }
 
 void mf_fold_set_draining(struct mf_broker *b, struct mf_node *node, bool draining)
@@ -325,6 +327,7 @@ void mf_fold_set_draining(struct mf_broker *b, struct mf_node *node, bool draini
         at = &(*at)->next_draining;
     *at = draining ? node : node->next_draining;
     node->next_draining = NULL;
+    mf_pooled_stand(b, node);
 }
 
 struct mf_monitor *mf_monitor_find(struct mf_broker *b, struct mf_str name)
@@ -461,7 +464,7 @@ void mf_fold_free_group(struct mf_broker *b, struct mf_group *group)
 {
     mf_map_del_uuid(b->groups_by_id, group->id);
     mf_vec_remove(&b->groups, group);
-    mf_ranks_drop(b, group);
+    mf_kin_leave(b, group);
     for (struct mf_slot **at = &b->vacant; *at;) { /* none of its slots may stay in the list of vacant ones */
         if ((*at)->group == group)
             *at = (*at)->next_vacant;
@@ -472,7 +475,7 @@ void mf_fold_free_group(struct mf_broker *b, struct mf_group *group)
     while (b->vacant_last && b->vacant_last->next_vacant)
         b->vacant_last = b->vacant_last->next_vacant;
     for (uint32_t i = 0; i < group->n_slots; i++) {
-        mf_heap_unset(&b->alarms, &group->slots[i]->birth.timer);
+        mf_alarm_unset(b, &group->slots[i]->birth);
         free(group->slots[i]);
     }
     free(group->slots);
@@ -482,6 +485,7 @@ void mf_fold_free_group(struct mf_broker *b, struct mf_group *group)
     mf_free_health(&group->health);
     mf_free_labels(&group->labels);
     mf_free_labels(&group->require);
+    mf_free_rules(&group->rules);
     free(group);
 }
 
@@ -491,7 +495,7 @@ static void free_instances(struct mf_broker *b)
     size_t cursor = 0;
 
     while (mf_map_next(b->instances, &cursor, (void **)&inst)) /* the heap still moves timers of orders */
-        mf_heap_unset(&b->alarms, &inst->boot.timer);
+        mf_alarm_unset(b, &inst->boot);
     cursor = 0;
     while (mf_map_next(b->instances, &cursor, (void **)&inst)) {
         free(inst->order);
@@ -517,6 +521,10 @@ void mf_fold_free(struct mf_broker *b)
     mf_map_destroy(&b->strangers);
     mf_map_destroy(&b->claims);
     mf_fold_set_frozen(b, (struct mf_str){NULL, 0}, (struct mf_str){NULL, 0}, 0);
+    mf_fold_set_headroom(b, (struct mf_str){NULL, 0});
+    mf_pool_destroy(&b->pool);
+    free(b->by_number);
+    free(b->aloof.items);
     free(b->groups.items);
     free(b->nodes.items);
 }

@@ -2,6 +2,7 @@
  * delays, halted images, and the strangers on a node. */
 #include "check.h"
 #include "fold.h"
+#include "pooled.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -242,6 +243,7 @@ static int on_cordoned(struct mf_broker *b, const struct mf_fold_row *row, struc
             mf_fold_set_draining(b, node, false);
         b->room++;
     }
+    mf_pooled_stand(b, node);
     return 0;
 }
 
@@ -256,6 +258,7 @@ static int on_quarantined(struct mf_broker *b, const struct mf_fold_row *row,
     node->quarantined_until =
         row->time_ms + (mf_ms)(ev->for_ms < MF_LATELY_MS * 12 ? ev->for_ms : MF_LATELY_MS * 12) + 1;
     node->quarantines++;
+    mf_pooled_stand(b, node);
     return 0;
 }
 
@@ -269,6 +272,7 @@ static int on_released(struct mf_broker *b, const struct mf_fold_row *row,
     b->quarantined -= node->quarantined_until != 0;
     node->quarantined_until = 0;
     b->room++;
+    mf_pooled_stand(b, node);
     return 0;
 }
 
@@ -291,8 +295,7 @@ static int on_capacity(struct mf_broker *b, const struct mf_fold_row *row,
     if (!node)
         return -EINVAL;
     node->capacity = ev->capacity;
-    mf_fold_measure(node);
-    b->room++;
+    mf_pooled_update(b, node);
     return 0;
 }
 
@@ -363,7 +366,7 @@ static int on_forgiven(struct mf_broker *b, const struct mf_fold_row *row,
         return mf_fold_bad(text, "slot.forgiven of a slot that is not there");
     slot->failures = 0;
     slot->not_before_ms = 0;
-    mf_heap_unset(&b->alarms, &slot->birth.timer);
+    mf_alarm_unset(b, &slot->birth);
     mf_fold_push_vacant(b, slot);
     return 0;
 }

@@ -232,7 +232,7 @@ static void end_chain(struct mf_broker *b, struct mf_slot *slot, uint64_t cause,
 void mf_heal_slots_above(struct mf_broker *b, struct mf_group *group, uint64_t cause)
 {
     for (uint32_t i = group->n_slots; i-- > mf_group_slots(group);) {
-        mf_heap_unset(&b->alarms, &group->slots[i]->birth.timer);
+        mf_alarm_unset(b, &group->slots[i]->birth);
         end_chain(b, group->slots[i], cause, "scaled down", 0);
     }
 }
@@ -279,7 +279,7 @@ static void fill(struct mf_broker *b, struct mf_slot *slot)
     if (slot->not_before_ms == 0 || wait <= 0)
         mf_row_created(b, slot);
     else
-        mf_heap_set(&b->alarms, &slot->birth.timer, b->now + (wait < most ? wait : most));
+        mf_alarm_set(b, &slot->birth, MF_ALARM_BIRTH, slot, b->now + (wait < most ? wait : most));
 }
 
 void mf_heal_births(struct mf_broker *b)

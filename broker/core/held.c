@@ -115,7 +115,7 @@ static bool has_all(const struct mf_node *node, const struct mf_image *image)
     return n > 0;
 }
 
-static void set_bit(struct mf_node *node, struct mf_image *image, bool has)
+static void set_bit(struct mf_broker *b, struct mf_node *node, struct mf_image *image, bool has)
 {
     uint64_t bit = UINT64_C(1) << image->index % 64, *word = &node->holds[image->index / 64];
     struct mf_vec *holders = &image->holders;
@@ -127,6 +127,7 @@ static void set_bit(struct mf_node *node, struct mf_image *image, bool has)
         mf_vec_insert(holders, holders->n, node);
     else
         mf_vec_remove(holders, node);
+    mf_pool_warm(b->pool, node->number, image->index + 1, has);
 }
 
 static void look_at_all(struct mf_broker *b, struct mf_node *node)
@@ -134,7 +135,7 @@ static void look_at_all(struct mf_broker *b, struct mf_node *node)
     for (size_t i = 0; i < b->images.n; i++) {
         struct mf_image *image = b->images.items[i];
         if (!image->local)
-            set_bit(node, image, has_all(node, image));
+            set_bit(b, node, image, has_all(node, image));
     }
 }
 
@@ -157,7 +158,7 @@ static struct mf_str look_at_those_of(struct mf_broker *b, struct mf_node *node,
         struct mf_image *image = b->images.items[i];
         if (image->local || !is_of(image, sha256))
             continue;
-        set_bit(node, image, has_all(node, image));
+        set_bit(b, node, image, has_all(node, image));
         name = image->rec.name;
     }
     return name;
@@ -258,19 +259,20 @@ void mf_held_ready(struct mf_broker *b, struct mf_node *node)
 void mf_held_image_added(struct mf_broker *b, struct mf_image *image)
 {
     for (size_t i = 0; i < b->nodes.n && !image->local; i++)
-        set_bit(b->nodes.items[i], image, has_all(b->nodes.items[i], image));
+        set_bit(b, b->nodes.items[i], image, has_all(b->nodes.items[i], image));
 }
 
 void mf_held_image_forget(struct mf_broker *b, struct mf_image *image)
 {
     while (image->holders.n)
-        set_bit(image->holders.items[image->holders.n - 1], image, false);
+        set_bit(b, image->holders.items[image->holders.n - 1], image, false);
+    mf_pool_image_forgotten(b->pool, image->index + 1);
 }
 
 void mf_held_node_forget(struct mf_broker *b, struct mf_node *node)
 {
     for (size_t i = 0; i < b->images.n; i++)
-        set_bit(node, b->images.items[i], false);
+        set_bit(b, node, b->images.items[i], false);
 }
 
 /* ------------------------------------------------------------------ who asks */

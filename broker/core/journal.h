@@ -10,7 +10,8 @@ uint64_t mf_journal(struct mf_broker *b, uint64_t cause, const struct mf_event *
 
 uint64_t mf_row_created(struct mf_broker *b, struct mf_slot *slot);
 uint64_t mf_row_pending(struct mf_broker *b, struct mf_instance *inst, struct mf_str reason);
-uint64_t mf_row_placed(struct mf_broker *b, struct mf_instance *inst, struct mf_node *node, uint64_t cause);
+uint64_t mf_row_placed(struct mf_broker *b, struct mf_instance *inst, struct mf_node *node, uint8_t cells,
+                       uint64_t cause);
 uint64_t mf_row_running(struct mf_broker *b, struct mf_instance *inst, uint64_t took_ms);
 uint64_t mf_row_failed(struct mf_broker *b, struct mf_instance *inst, struct mf_str code, struct mf_str text,
                        uint64_t retry_ms);

@@ -4,6 +4,7 @@
 #include "journal.h"
 #include "nodes.h"
 #include "orders.h"
+#include "pooled.h"
 #include "wellbeing.h"
 
 #include <stdlib.h>
@@ -20,23 +21,16 @@ static void match_running(struct mf_broker *b, struct mf_instance *inst, bool re
     mf_heal_absent(b, inst, cause, rebooted);
 }
 
-/* It came back with less room than what is recorded on it claims. */
-static bool is_overfull(const struct mf_node *node)
-{
-    return node->used.vcpus > node->capacity.vcpus || node->used.memory_mib > node->capacity.memory_mib ||
-           node->used.disk_mib > node->capacity.disk_mib;
-}
-
 static void match_placed(struct mf_broker *b, struct mf_instance *inst, bool rebooted, uint64_t cause)
 {
     if (inst->listed == MF_GUEST_STATE_RUNNING) {
         mf_heal_running(b, inst, 0);
     } else if (inst->listed && inst->listed != MF_GUEST_STATE_CREATING) {
         mf_heal_destroy(b, inst, cause, "found stopped", 0);
-    } else if (!inst->listed && is_overfull(inst->node)) { /* not begun: another node may take it */
+    } else if (!inst->listed && mf_pooled_overfull(b, inst->node)) { /* not begun: another node may take it */
         mf_heal_absent(b, inst, cause, rebooted);
     } else {
-        mf_row_placed(b, inst, inst->node, cause);
+        mf_row_placed(b, inst, inst->node, inst->cells, cause);
         mf_order_open(b, inst);
     }
 }

@@ -13,6 +13,7 @@
 #include "leaving.h"
 #include "monitors.h"
 #include "orders.h"
+#include "pooled.h"
 #include "out.h"
 #include "watches.h"
 #include "wellbeing.h"
@@ -28,7 +29,9 @@ enum {
     HELLO_MS = 500,          /* what a hello costs its node, and so do as many unknown domains as below */
     UNKNOWN_PER_HELLO = 16,
     HELLO_DEBT_MS = 10000, /* so that 20 may come at once, as after a storm of restarts */
-    REFUSED_MS = 10000,    /* the same for rows that tell of refused workers, all workers together */
+    CELLS_BEYOND =
+        16, /* cells of so many times the capacity: what foreign domains use is off the one alone */
+    REFUSED_MS = 10000, /* the same for rows that tell of refused workers, all workers together */
     REFUSED_DEBT_MS = 320000
 };
 
@@ -74,6 +77,40 @@ static void refuse(struct mf_broker *b, const struct mf_peer *peer, struct mf_no
     mf_send_error(b, peer->handle, (struct mf_str){NULL, 0}, code, reason);
 }
 
+static bool far_beyond(uint64_t cells, uint64_t whole)
+{
+    return cells / CELLS_BEYOND > whole;
+}
+
+/* What cannot be: nothing to give, or cells of another machine. One that has guests is taken as it is, for
+ * what it tells of them: foreign domains may have taken all that it had. */
+static bool unusable(const struct mf_node *node, const struct mf_msg_hello *hello, char text[256])
+{
+    const struct mf_rec_resources *all = &hello->capacity;
+    uint64_t vcpus = 0, memory = 0;
+
+    if (hello->guests.n || (node && node->n_instances))
+        return false;
+    for (uint32_t i = 0; i < hello->cells.n; i++) {
+        vcpus += hello->cells.items[i].vcpus;
+        memory += hello->cells.items[i].memory_mib + hello->cells.items[i].hugepages_mib;
+    }
+    if (!all->vcpus || !(all->memory_mib + all->hugepages_mib))
+        mf_str_format(text, 256,
+                      "hello.capacity: %s; nothing could ever be born there; lower what is reserved for "
+                      "the host",
+                      all->vcpus ? "no memory" : "no vcpus");
+    else if (far_beyond(vcpus, all->vcpus) || far_beyond(memory, all->memory_mib + all->hugepages_mib))
+        mf_str_format(text, 256,
+                      "hello.cells: together %llu vcpus and %llu MiB, of a capacity of %llu and %llu; "
+                      "one of them is wrong",
+                      (unsigned long long)vcpus, (unsigned long long)memory, (unsigned long long)all->vcpus,
+                      (unsigned long long)(all->memory_mib + all->hugepages_mib));
+    else
+        return false;
+    return true;
+}
+
 static bool acceptable(struct mf_broker *b, const struct mf_peer *peer, struct mf_node *node,
                        const struct mf_msg_hello *hello)
 {
@@ -89,6 +126,16 @@ static bool acceptable(struct mf_broker *b, const struct mf_peer *peer, struct m
         refuse(b, peer, node, hello, MF_E_INVALID,
                "hello.term_seen is further ahead than any term of this cluster can be; clear this worker's "
                "state");
+        return false;
+    }
+    if (unusable(node, hello, text)) {
+        refuse(b, peer, node, hello, MF_E_INVALID, text);
+        return false;
+    }
+    if (!node && b->nodes.n >= MF_POOL_NODES_MAX) {
+        mf_str_format(text, sizeof(text), "there are %d nodes already, and no more are supported",
+                      MF_POOL_NODES_MAX);
+        refuse(b, peer, node, hello, MF_E_UNSUPPORTED, text);
         return false;
     }
     if (!node)
@@ -139,7 +186,9 @@ static uint64_t join(struct mf_broker *b, struct mf_str name, const struct mf_ms
                                              .driver = hello->driver,
                                              .guests_die_with_me = hello->guests_die_with_me,
                                              .probe_address = hello->probe_address,
-                                             .fences = hello->fences}};
+                                             .fences = hello->fences,
+                                             .cells = {hello->cells.items, hello->cells.n},
+                                             .cpu_ratio_percent = hello->cpu_ratio_percent}};
 
     return mf_journal(b, 0, &event, mf_subject_named("node", name, text));
 }
@@ -205,6 +254,7 @@ void mf_node_hello(struct mf_broker *b, const struct mf_peer *peer, const struct
     if (node->peer && node->peer != peer->handle)
         mf_close(b, node->peer);
     node->peer = node->welcomed = peer->handle;
+    mf_pooled_stand(b, node);
     node->asks_left = false;
     node->back_by = 0;
     welcome(b, node);
@@ -368,6 +418,7 @@ static void on_alive(struct mf_broker *b, const struct mf_peer *peer, const stru
     if (!node)
         return;
     mf_drift_alive(b, node, alive);
+    mf_pooled_stand(b, node); /* a failure may be long enough ago now */
     mf_send_now(b, peer->handle,
                 &(struct mf_message){.kind = MF_MSG_ALIVE_ACK,
                                      .alive_ack = {.epoch = alive->epoch, .term = b->term}});
@@ -449,6 +500,7 @@ void mf_node_fail(struct mf_broker *b, struct mf_node *node, const struct mf_ev_
         failed.instances += inst->current;
     cause = mf_row_node_failed(b, node, &failed);
     node->peer = 0;
+    mf_pooled_stand(b, node);
     mf_lease_node_down(b, node);
     if (ended) {
         mf_breaker_let_go(b, node);
@@ -471,6 +523,7 @@ void mf_node_peer_gone(struct mf_broker *b, uint64_t peer)
         if (node->peer != peer)
             continue;
         node->peer = 0;
+        mf_pooled_stand(b, node);
         mf_lease_node_down(b, node);
         mf_monitor_node_changed(b, node);
         return;

@@ -3,6 +3,7 @@
 #include "check.h"
 #include "journal.h"
 #include "place.h"
+#include "pooled.h"
 
 #include <string.h>
 
@@ -105,33 +106,42 @@ void mf_offering_add(struct mf_asked *a, const struct mf_msg_offering_add *m)
 
 struct fitting { /* of the nodes of its class and labels */
     uint32_t of_class, n, fit;
-    struct mf_rec_resources most;
+    struct mf_amounts most;
 };
 
-static uint64_t larger(uint64_t a, uint64_t c)
+/* A rate that is not bounded is more than any. */
+static uint32_t has(const struct mf_amounts *capacity, int dimension)
 {
-    return a > c ? a : c;
+    return dimension >= MF_FIRST_RATE && !capacity->of[dimension] ? UINT32_MAX : capacity->of[dimension];
+}
+
+static bool holds(const struct mf_amounts *capacity, const struct mf_amounts *wants)
+{
+    for (int d = 0; d < MF_DIMENSIONS; d++)
+        if (wants->of[d] > has(capacity, d))
+            return false;
+    return true;
 }
 
 static struct fitting look(const struct mf_broker *b, const struct mf_rec_offering *o,
                            const struct mf_labels *require)
 {
+    struct mf_amounts wants = mf_pooled_wants(o);
     struct fitting found = {0};
 
     for (size_t i = 0; i < b->nodes.n; i++) {
         const struct mf_node *node = b->nodes.items[i];
-        const struct mf_rec_resources *has = &node->capacity;
+        struct mf_amounts capacity = mf_pooled_capacity(&node->capacity);
         if (!mf_str_eq(node->class, o->class))
             continue;
         found.of_class++;
         if (require && !mf_place_has_labels(node, require))
             continue;
         found.n++;
-        found.fit +=
-            has->vcpus >= o->vcpus && has->memory_mib >= o->memory_mib && has->disk_mib >= o->disk_mib;
-        found.most.vcpus = larger(found.most.vcpus, has->vcpus);
-        found.most.memory_mib = larger(found.most.memory_mib, has->memory_mib);
-        found.most.disk_mib = larger(found.most.disk_mib, has->disk_mib);
+        found.fit += holds(&capacity, &wants);
+        for (int d = 0; d < MF_DIMENSIONS; d++)
+            if (has(&capacity, d) > found.most.of[d])
+                found.most.of[d] = has(&capacity, d);
     }
     return found;
 }
@@ -140,26 +150,20 @@ static struct fitting look(const struct mf_broker *b, const struct mf_rec_offeri
 
 static struct mf_str too_small(const struct mf_rec_offering *o, const struct fitting *found, char text[256])
 {
-    uint64_t wants = o->vcpus, has = found->most.vcpus;
-    const char *what = "vcpus";
+    static const char *const units[MF_DIMENSIONS] = {"vcpus",
+                                                     "MiB of memory",
+                                                     "MiB of huge pages",
+                                                     "MiB of disk",
+                                                     "operations of its disk per second",
+                                                     "KiB/s of its disk",
+                                                     "KiB/s of its network"};
+    struct mf_amounts wants = mf_pooled_wants(o);
 
-    if (o->vcpus <= found->most.vcpus) {
-        wants = o->memory_mib;
-        has = found->most.memory_mib;
-        what = "MiB of memory";
-    }
-    if (o->vcpus <= found->most.vcpus && o->memory_mib <= found->most.memory_mib) {
-        wants = o->disk_mib;
-        has = found->most.disk_mib;
-        what = "MiB of disk";
-    }
-    if (wants <= has)
-        return mf_str_format(text, 256,
-                             HOMELESS "none of %u has the vcpus, memory and disk that it needs at "
-                                      "once",
-                             found->n);
-    return mf_str_format(text, 256, HOMELESS "it needs %llu %s, and the largest of %u has %llu",
-                         (unsigned long long)wants, what, found->n, (unsigned long long)has);
+    for (int d = 0; d < MF_DIMENSIONS; d++)
+        if (wants.of[d] > found->most.of[d])
+            return mf_str_format(text, 256, HOMELESS "it needs %u %s, and the largest of %u has %u",
+                                 wants.of[d], units[d], found->n, found->most.of[d]);
+    return mf_str_format(text, 256, HOMELESS "none of %u has all that it needs at once", found->n);
 }
 
 struct mf_str mf_offering_homeless(const struct mf_broker *b, const struct mf_rec_offering *offering,

@@ -16,6 +16,7 @@
 #include "nodes.h"
 #include "orders.h"
 #include "out.h"
+#include "protection.h"
 #include "queries.h"
 #include "votes.h"
 
@@ -224,6 +225,9 @@ void mf_operator_request(struct mf_asked *a)
         return;
     case MF_MSG_THAW:
         thaw(a);
+        return;
+    case MF_MSG_HEADROOM:
+        mf_protection_request(a, &a->message->headroom);
         return;
     case MF_MSG_MONITOR_FORGET:
         monitor_forget(a, a->message->monitor_forget.monitor);

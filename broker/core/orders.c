@@ -248,6 +248,12 @@ static uint64_t need(const struct mf_group *group)
     return running < group->min ? group->min - running : 0;
 }
 
+/* It may have come back with fewer than it had. */
+static uint64_t cells_of(const struct mf_instance *inst)
+{
+    return inst->cells & ((1u << inst->node->n_cells) - 1);
+}
+
 static void fill_create(struct mf_broker *b, const struct mf_order *order, struct mf_message *message)
 {
     const struct mf_instance *inst = order->instance;
@@ -275,6 +281,7 @@ static void fill_create(struct mf_broker *b, const struct mf_order *order, struc
                                                          .network = group->network,
                                                          .born = inst->born,
                                                          .spare = inst->slot->index >= group->desired,
+                                                         .cells = cells_of(inst),
                                                          .user_data = {group->user_data, user_data_none()}};
 }
 

@@ -1,50 +1,28 @@
-/* place.c - feasible, then one where no birth of the group failed lately, then fewest of the group, then one
- * that has the image, then the fit, then chance among near equals. The nodes stand in the order of how many
- * of the group they have (ranks.h), so a decision looks at few of them.
+/* place.c - what waits is placed: the group says what it wants of a node, the pool (broker/placement) chooses
+ * one, a row says so.
  *
- * The instances of one group are alike, so when one finds no room no other does: a pass costs a scan for each
- * group, not for each instance. Many that wait, groups or instances, are looked at together, a little later,
- * rather than at every change. */
+ * The instances of one group are alike, so when one finds no room no other does: a pass costs a look for each
+ * group, not for each instance, and nothing at all where no node fits and none has changed. Many that wait,
+ * groups or instances, are looked at together, a little later, rather than at every change; so is what a
+ * larger outage leaves behind, which is one problem and is solved as one: the neediest first. */
 #include "place.h"
+#include "admission.h"
 #include "blame.h"
 #include "check.h"
 #include "domains.h"
-#include "held.h"
+#include "group_rules.h"
 #include "journal.h"
+#include "kin.h"
 #include "leases.h"
 #include "nodes.h"
 #include "orders.h"
-#include "ranks.h"
+#include "pooled.h"
+#include "protection.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-    PASS_EVERY_MS = 20,
-    PASS_FREELY = 64,
-    WAITING_FREELY = 1000,
-    SCALE = 1000000,
-    NEAR = SCALE / 100,
-    MEET = 32
-};
-
-enum blocked {
-    FITS,
-    AWAY,
-    JOINING,
-    SUSPECT,
-    FAILED,
-    CORDONED,
-    QUARANTINED,
-    CLASS,
-    LABELS,
-    FENCES,
-    FULL,
-    VCPUS,
-    MEMORY,
-    DISK,
-    N_BLOCKED
-};
+enum { PASS_EVERY_MS = 20, PASS_FREELY = 64, WAITING_FREELY = 1000, OUTAGE = 2, PASSES_AT_ONCE = 4 };
 
 bool mf_place_has_labels(const struct mf_node *node, const struct mf_labels *require)
 {
@@ -59,216 +37,132 @@ bool mf_place_has_labels(const struct mf_node *node, const struct mf_labels *req
     return true;
 }
 
-static bool room(uint64_t capacity, uint64_t used, uint64_t more)
+/* ------------------------------------------------------------------ what is asked */
+
+/* Its tally by a label or the host; NULL, which counts nothing, while there is no group. */
+static const struct mf_tally *tally_by(struct mf_broker *b, struct mf_group *group, struct mf_str by)
 {
-    return used <= capacity && capacity - used >= more;
+    return group ? mf_kin_tally(b, group, mf_kin_key(b, by)) : NULL;
 }
 
-static enum blocked kept_away(const struct mf_node *node)
+static void put(struct mf_place_ask *ask, enum mf_rule_kind kind, const struct mf_tally *tally,
+                uint64_t bound)
 {
-    if (node->state == MF_NODE_STATE_FAILED)
-        return FAILED;
-    if (!mf_node_up(node))
-        return AWAY;
-    if (node->state == MF_NODE_STATE_JOINING)
-        return JOINING;
-    if (node->state != MF_NODE_STATE_READY)
-        return SUSPECT;
-    return node->quarantined_until ? QUARANTINED : CORDONED;
+    MF_CHECK(ask->ask.n_rules < MF_RULES_MAX);
+    ask->rules[ask->ask.n_rules++] = (struct mf_rule){.kind = kind, .tally = tally, .bound = (uint32_t)bound};
 }
 
-static enum blocked blocked(const struct mf_node *node, const struct mf_group *group)
+/* No two on one host while another takes it, whatever was said; what was said by label goes before that. */
+static void put_preferences(struct mf_broker *b, struct mf_group *group, const struct mf_rec_rules *r,
+                            struct mf_place_ask *ask)
 {
-    const struct mf_rec_offering *o = &group->offering->rec;
+    static const struct mf_str host = {NULL, 0};
 
-    if (!mf_node_schedulable(node))
-        return kept_away(node);
-    if (!mf_str_eq(node->class, o->class))
-        return CLASS;
-    if (group->require.n && !mf_place_has_labels(node, &group->require))
-        return LABELS;
-    if (group->policy == MF_POLICY_AT_MOST && !node->fences)
-        return FENCES;
-    if (node->n_instances >= MF_NODE_INSTANCES_MAX)
-        return FULL;
-    if (!room(node->capacity.memory_mib, node->used.memory_mib, o->memory_mib))
-        return MEMORY;
-    if (!room(node->capacity.vcpus, node->used.vcpus, o->vcpus))
-        return VCPUS;
-    return room(node->capacity.disk_mib, node->used.disk_mib, o->disk_mib) ? FITS : DISK;
+    if (r->spread_by.len && !mf_rules_by_host(r->spread_by))
+        put(ask, MF_RULE_FEW, tally_by(b, group, r->spread_by), 0);
+    if (r->pack_by.len)
+        put(ask, MF_RULE_MANY, tally_by(b, group, r->pack_by), 0);
+    if (!r->pack_by.len || !mf_rules_by_host(r->pack_by))
+        put(ask, MF_RULE_FEW, tally_by(b, group, host), 0);
 }
 
-/* ------------------------------------------------------------------ preference */
-
-static uint64_t share(uint64_t capacity, uint64_t used, uint64_t more)
+static void put_limits(struct mf_broker *b, struct mf_group *group, const struct mf_rec_rules *r,
+                       struct mf_place_ask *ask)
 {
-    return capacity ? (capacity - used - more) * SCALE / capacity : 0;
+    static const struct mf_str host = {NULL, 0};
+
+    if (r->max_skew)
+        put(ask, MF_RULE_SKEW, tally_by(b, group, r->spread_by), r->max_skew);
+    if (r->node_max)
+        put(ask, MF_RULE_MOST, tally_by(b, group, host), r->node_max);
+    for (uint32_t i = 0; i < r->with.n; i++)
+        put(ask, MF_RULE_WITH, tally_by(b, mf_group_active(b, r->with.items[i].group), r->with_by), 0);
 }
 
-/* The scarcest resource's free share after placing; for best-fit the less the better. */
-static uint64_t score(const struct mf_node *node, const struct mf_group *group)
+static void put_rules(struct mf_broker *b, struct mf_group *group, const struct mf_rec_rules *r,
+                      struct mf_place_ask *ask)
 {
-    const struct mf_rec_offering *o = &group->offering->rec;
-    uint64_t cpu = share(node->capacity.vcpus, node->used.vcpus, o->vcpus);
-    uint64_t memory = share(node->capacity.memory_mib, node->used.memory_mib, o->memory_mib);
-    uint64_t disk = share(node->capacity.disk_mib, node->used.disk_mib, o->disk_mib);
-    uint64_t least = cpu < memory ? cpu : memory;
-
-    least = disk < least ? disk : least;
-    return group->fit == MF_FIT_BEST ? SCALE - least : least;
+    ask->ask = (struct mf_ask){.rules = ask->rules, .shunned = ask->shunned};
+    put_preferences(b, group, r, ask);
+    put_limits(b, group, r, ask);
 }
 
-struct search {
-    const struct mf_broker *b;
-    const struct mf_group *group;
-    bool wary;    /* pass over nodes where births of the group failed */
-    bool shunned; /* one was passed over */
-};
-
-/* Of the nodes with equally many of the group, from one of them on: the fitting ones met first. A few dozen
- * of many are as good as all of them, and cost the same in any cluster. */
-static size_t meet(struct search *search, const struct mf_ranks *ranks, uint32_t from, uint32_t n,
-                   uint32_t start, struct mf_node *ret_met[MEET])
+void mf_place_ask(struct mf_broker *b, struct mf_group *group, struct mf_place_ask *ask)
 {
-    size_t met = 0;
-
-    for (uint32_t i = 0; i < n && met < MEET; i++) {
-        struct mf_node *node = ranks->order[from + (start + i) % n];
-        if (blocked(node, search->group) != FITS)
-            continue;
-        if (search->wary && mf_blame_shuns(search->b, search->group, node))
-            search->shunned = true;
-        else
-            ret_met[met++] = node;
-    }
-    return met;
+    put_rules(b, group, &group->rules, ask);
+    for (uint32_t i = 0; i < group->foreign.n; i++)
+        put(ask, MF_RULE_APART, group->foreign.items[i].tally, 0);
+    ask->ask.shape = group->shape;
+    ask->ask.n_shunned = mf_blame_shunned(b, group, ask->shunned);
 }
 
-static size_t warm_first(const struct mf_image *image, struct mf_node *met[MEET], size_t n)
+void mf_place_ask_rules(struct mf_broker *b, const struct mf_rec_rules *rules, enum mf_spread spread,
+                        struct mf_place_ask *ask)
 {
-    size_t warm = 0;
-
-    for (size_t i = 0; i < n; i++)
-        if (mf_held_warm(met[i], image)) {
-            struct mf_node *node = met[i];
-            met[i] = met[warm];
-            met[warm++] = node;
-        }
-    return warm;
+    (void)spread; /* both words mean the fewest first */
+    put_rules(b, NULL, rules, ask);
+    for (uint32_t i = 0; i < rules->apart.n; i++)
+        put(ask, MF_RULE_APART, tally_by(b, mf_group_active(b, rules->apart.items[i].group), rules->apart_by),
+            0);
 }
 
-/* Of the nodes that have the image, from any of them on, those with so many of the group. */
-static size_t meet_warm(struct mf_broker *b, struct search *search, const struct mf_ranks *ranks,
-                        uint32_t level, struct mf_node *ret_met[MEET])
+bool mf_place_fits(struct mf_broker *b, const struct mf_slot *slot)
 {
-    const struct mf_vec *holders = &search->group->image->holders;
-    size_t start = holders->n ? mf_random_below(&b->random, holders->n) : 0, met = 0;
+    struct mf_random random = b->random; /* nothing is decided here */
+    struct mf_place_ask ask;
+    struct mf_place place;
+    struct mf_rank rank;
 
-    for (size_t i = 0; i < holders->n && i < MEET; i++) {
-        struct mf_node *node = holders->items[(start + i) % holders->n];
-        if (ranks->counts[node->index] == level && blocked(node, search->group) == FITS &&
-            !(search->wary && mf_blame_shuns(b, search->group, node)))
-            ret_met[met++] = node;
-    }
-    return met;
-}
-
-/* Who has the image need not fetch it: better than any other with equally many of the group. In a large
- * bucket those that were met are a few of many, so the image's own list is looked at, too. */
-static size_t prefer_warm(struct mf_broker *b, struct search *search, const struct mf_ranks *ranks,
-                          uint32_t level, struct mf_node *met[MEET], size_t n)
-{
-    struct mf_node *others[MEET];
-    size_t warm;
-
-    if (search->group->image->local)
-        return n;
-    warm = warm_first(search->group->image, met, n);
-    if (warm || n < MEET)
-        return warm ? warm : n;
-    warm = meet_warm(b, search, ranks, level, others);
-    memcpy(met, others, warm * sizeof(*met));
-    return warm ? warm : n;
-}
-
-static struct mf_node *best_of(struct mf_broker *b, const struct mf_group *group, struct mf_node *const *met,
-                               size_t n)
-{
-    uint64_t scores[MEET], best = 0, near = 0;
-    struct mf_node *chosen = NULL;
-
-    for (size_t i = 0; i < n; i++) {
-        scores[i] = score(met[i], group);
-        best = scores[i] > best ? scores[i] : best;
-    }
-    for (size_t i = 0; i < n; i++)
-        if (scores[i] + NEAR >= best && mf_random_below(&b->random, ++near) == 0)
-            chosen = met[i];
-    return chosen;
-}
-
-static struct mf_node *choose_by(struct mf_broker *b, struct mf_group *group, struct search *search)
-{
-    const struct mf_ranks *ranks = mf_ranks_of(b, group);
-
-    for (uint32_t level = 0; level < ranks->n_levels; level++) {
-        uint32_t from = ranks->starts[level], n = ranks->starts[level + 1] - from;
-        struct mf_node *met[MEET];
-        size_t n_met;
-
-        if (!n)
-            continue;
-        n_met = meet(search, ranks, from, n, (uint32_t)mf_random_below(&b->random, n), met);
-        if (n_met)
-            return best_of(b, group, met, prefer_warm(b, search, ranks, level, met, n_met));
-    }
-    return NULL;
-}
-
-/* A node where births of the group failed is the last resort: it may be well again, or never was to blame. */
-static struct mf_node *choose(struct mf_broker *b, struct mf_group *group)
-{
-    struct search search = {.b = b, .group = group, .wary = true};
-    struct mf_node *node = choose_by(b, group, &search);
-
-    search.wary = false;
-    return node || !search.shunned ? node : choose_by(b, group, &search);
-}
-
-bool mf_place_fits(const struct mf_broker *b, const struct mf_slot *slot)
-{
     if (slot->group->image->halted || mf_domain_claiming(b, slot)) /* a try is no place to move to */
         return false;
-    for (size_t i = 0; i < b->nodes.n; i++)
-        if (blocked(b->nodes.items[i], slot->group) == FITS)
-            return true;
-    return false;
+    mf_place_ask(b, slot->group, &ask);
+    return mf_pool_choose(b->pool, &ask.ask, &random, &place, &rank);
 }
 
 /* ------------------------------------------------------------------ the pass */
 
-static bool place(struct mf_broker *b, struct mf_instance *inst)
+/* Of a group that asks for headroom each may have a backup of its own, where the others find no room. */
+static bool is_stuck(const struct mf_broker *b, const struct mf_group *group)
+{
+    return group->stuck == b->room && !mf_protection_level(b, group).len;
+}
+
+/* What was lost, and is to have a backup, goes there if nothing else is free. */
+static bool choose(struct mf_broker *b, const struct mf_instance *inst, const struct mf_place_ask *ask,
+                   struct mf_place *ret_place)
+{
+    struct mf_group *group = mf_group_of(inst);
+    struct mf_rank rank;
+
+    if (mf_admission_place(b, inst, ask, ret_place))
+        return true;
+    if (group->stuck != b->room && mf_pool_choose(b->pool, &ask->ask, &b->random, ret_place, &rank))
+        return true;
+    group->stuck = b->room;
+    return mf_protection_place(b, inst, ask, ret_place);
+}
+
+static bool place(struct mf_broker *b, struct mf_instance *inst, const struct mf_place_ask *ask)
 {
     struct mf_group *group = mf_group_of(inst);
     struct mf_lease_wait wait;
-    struct mf_node *node;
+    struct mf_place chosen;
 
     if (mf_lease_waits(b, inst, &wait)) {
         mf_lease_await(b, &wait);
         return false;
     }
-    if (group->stuck == b->room || mf_domain_claiming(b, inst->slot))
+    if (is_stuck(b, group) || mf_domain_claiming(b, inst->slot))
         return false;
-    node = mf_blame_holds(group->image) ? NULL : choose(b, group);
-    if (!node) {
+    if (mf_blame_holds(group->image)) {
         group->stuck = b->room;
         return false;
     }
+    if (!choose(b, inst, ask, &chosen))
+        return false;
     mf_lease_bury(b, inst);
-    mf_row_placed(b, inst, node, inst->last_seq);
-    MF_CHECK(room(node->capacity.vcpus, node->used.vcpus, 0) &&
-             room(node->capacity.memory_mib, node->used.memory_mib, 0) &&
-             room(node->capacity.disk_mib, node->used.disk_mib, 0));
+    mf_row_placed(b, inst, b->by_number[chosen.node], chosen.cells, inst->last_seq);
+    mf_admission_placed(b, inst);
     mf_order_open(b, inst);
     mf_blame_tries(b, inst);
     return true;
@@ -289,18 +183,18 @@ static void tell_why(struct mf_broker *b, struct mf_instance *inst, struct mf_st
     mf_row_pending(b, inst, *no_room);
 }
 
-static void place_some(struct mf_broker *b, struct mf_group *group, bool spares, struct mf_str *no_room,
-                       char text[256])
+static void place_some(struct mf_broker *b, struct mf_group *group, bool spares,
+                       const struct mf_place_ask *ask, struct mf_str *no_room, char text[256])
 {
     struct mf_instance *next;
 
     for (struct mf_instance *inst = group->pending_first; inst; inst = next) {
         next = inst->next;
-        if (group->stuck == b->room && group->pending_last->told)
+        if (is_stuck(b, group) && group->pending_last->told)
             return; /* the newest stands last: all of them were told, and none has room */
         if ((inst->slot->index >= group->desired) != spares)
             continue;
-        if (!place(b, inst) && !inst->told)
+        if (!place(b, inst, ask) && !inst->told)
             tell_why(b, inst, no_room, text);
     }
 }
@@ -308,65 +202,175 @@ static void place_some(struct mf_broker *b, struct mf_group *group, bool spares,
 static void place_group(struct mf_broker *b, struct mf_group *group)
 {
     struct mf_str no_room = {NULL, 0};
+    struct mf_place_ask ask;
     char text[256];
 
-    place_some(b, group, false, &no_room, text);
+    if (!mf_pool_any(b->pool, group->shape))
+        group->stuck = b->room;
+    mf_place_ask(b, group, &ask);
+    place_some(b, group, false, &ask, &no_room, text);
     if (group->spares)
-        place_some(b, group, true, &no_room, text);
+        place_some(b, group, true, &ask, &no_room, text);
 }
 
-/* Below its min first, then by the age of what waits longest. */
+struct needy {
+    struct mf_group *group;
+    uint32_t priority;
+    bool need;     /* below its min */
+    uint64_t size; /* of an instance: the largest share of a mean node, in millionths */
+};
+
+static struct needy needy_of(const struct mf_broker *b, struct mf_group *group)
+{
+    struct needy needy = {.group = group,
+                          .priority = mf_rules_priority(&group->rules),
+                          .need = group->running + group->retiring < group->min};
+
+    for (int d = 0; d < MF_DIMENSIONS; d++) {
+        uint64_t wants = group->offering->wants.of[d];
+        uint64_t share = b->total[d] ? wants * 1000000 / (b->total[d] / b->nodes.n + 1) : 0;
+        needy.size = share > needy.size ? share : needy.size;
+    }
+    return needy;
+}
+
 static int needier(const void *left, const void *right)
 {
-    const struct mf_group *a = *(struct mf_group *const *)left, *c = *(struct mf_group *const *)right;
-    bool need_a = a->running + a->retiring < a->min, need_c = c->running + c->retiring < c->min;
+    const struct needy *a = left, *c = right;
+    const struct mf_instance *first = a->group->pending_first, *other = c->group->pending_first;
 
-    if (need_a != need_c)
-        return need_a ? -1 : 1;
-    if (a->pending_first->created_ms != c->pending_first->created_ms)
-        return a->pending_first->created_ms < c->pending_first->created_ms ? -1 : 1;
-    return mf_uuid_cmp(a->pending_first->id, c->pending_first->id);
+    if (a->priority != c->priority)
+        return a->priority > c->priority ? -1 : 1;
+    if (a->need != c->need)
+        return a->need ? -1 : 1;
+    if (a->size != c->size)
+        return a->size > c->size ? -1 : 1;
+    if (first->created_ms != other->created_ms)
+        return first->created_ms < other->created_ms ? -1 : 1;
+    return mf_uuid_cmp(first->id, other->id);
 }
 
-static void pass(struct mf_broker *b)
+void mf_place_now(struct mf_broker *b)
 {
     size_t n = 0;
-    struct mf_group **groups = mf_arena_alloc(&b->arena, (b->n_needy + 1) * sizeof(*groups));
+    struct needy *groups = mf_arena_alloc(&b->arena, (b->n_needy + 1) * sizeof(*groups));
 
     b->newborn = false;
     b->placed_room = b->room;
     b->place_at = b->now;
     mf_heap_unset(&b->alarms, &b->place.timer);
     for (struct mf_group *group = b->needy; group; group = group->needy_next)
-        groups[n++] = group;
+        groups[n++] = needy_of(b, group);
     qsort(groups, n, sizeof(*groups), needier);
     for (size_t i = 0; i < n; i++)
-        place_group(b, groups[i]);
+        place_group(b, groups[i].group);
+    for (size_t i = 0; i < n && mf_protection_last_resort(b); i++)
+        place_group(b, groups[i].group);
+    mf_protection_passed(b);
+    mf_admission_over(b);
+}
+
+/* What one pass placed may be what another group waited for, to be with it. */
+static void passes(struct mf_broker *b)
+{
+    for (int i = 0; i < PASSES_AT_ONCE && (i == 0 || (b->needy && b->placed_room != b->room)); i++)
+        mf_place_now(b);
+    if (b->needy && b->placed_room != b->room)
+        mf_heap_set(&b->alarms, &b->place.timer, b->place_at + PASS_EVERY_MS);
 }
 
 void mf_place_pass(struct mf_broker *b)
 {
-    bool few = b->n_needy <= PASS_FREELY && b->count[MF_INSTANCE_STATE_PENDING] <= WAITING_FREELY;
+    bool few = b->n_needy <= PASS_FREELY && b->count[MF_INSTANCE_STATE_PENDING] <= WAITING_FREELY &&
+               b->breaker.n_out < OUTAGE;
 
     if (!b->needy || (!b->newborn && b->placed_room == b->room))
         return;
     if (few || b->now >= b->place_at + PASS_EVERY_MS)
-        pass(b);
+        passes(b);
     else
         mf_heap_set(&b->alarms, &b->place.timer, b->place_at + PASS_EVERY_MS);
 }
 
 /* ------------------------------------------------------------------ why not */
 
-struct mf_str mf_place_reason(const struct mf_broker *b, const struct mf_slot *slot, char text[256])
+const char *mf_place_word(enum mf_refusal refusal, uint8_t closed)
 {
-    static const char *const words[N_BLOCKED] = {
-        "could take it", "away",   "joining",      "suspect", "failed", "cordoned", "quarantined",
-        "class",         "labels", "cannot fence", "full",    "vcpus",  "memory",   "disk"};
-    size_t counts[N_BLOCKED] = {0}, at;
+    static const char *const kept[] = {[MF_KEPT_NOT] = "closed",
+                                       [MF_KEPT_AWAY] = "away",
+                                       [MF_KEPT_JOINING] = "joining",
+                                       [MF_KEPT_SUSPECT] = "suspect",
+                                       [MF_KEPT_FAILED] = "failed",
+                                       [MF_KEPT_CORDONED] = "cordoned",
+                                       [MF_KEPT_QUARANTINED] = "quarantined"};
+    static const char *const words[MF_REFUSALS] = {[MF_REFUSED_NOT] = "could take it",
+                                                   [MF_REFUSED_CLASS] = "class",
+                                                   [MF_REFUSED_LABELS] = "labels",
+                                                   [MF_REFUSED_FORBIDDEN] = "forbidden labels",
+                                                   [MF_REFUSED_FENCES] = "cannot fence",
+                                                   [MF_REFUSED_FULL] = "full",
+                                                   [MF_REFUSED_VCPUS] = "vcpus",
+                                                   [MF_REFUSED_MEMORY] = "memory",
+                                                   [MF_REFUSED_HUGEPAGES] = "huge pages",
+                                                   [MF_REFUSED_DISK] = "disk",
+                                                   [MF_REFUSED_DISK_RATE] = "disk rate",
+                                                   [MF_REFUSED_NETWORK] = "network rate",
+                                                   [MF_REFUSED_CELLS] = "cells",
+                                                   [MF_REFUSED_HEADROOM] = "headroom",
+                                                   [MF_REFUSED_SKEW] = "skew",
+                                                   [MF_REFUSED_MOST] = "node-max",
+                                                   [MF_REFUSED_APART] = "apart",
+                                                   [MF_REFUSED_WITH] = "with"};
+
+    return refusal == MF_REFUSED_CLOSED ? kept[closed] : words[refusal];
+}
+
+struct tally_of_words {
+    size_t kept[MF_KEPT_QUARANTINED + 1], refused[MF_REFUSALS];
+};
+
+static struct tally_of_words count_refusals(struct mf_broker *b, const struct mf_place_ask *ask)
+{
+    uint32_t end = mf_pool_end(b->pool);
+    struct mf_opinion *opinions = mf_arena_alloc(&b->arena, (end + 1) * sizeof(*opinions));
+    struct tally_of_words counts = {0};
+
+    mf_pool_explain_all(b->pool, &ask->ask, opinions);
+    for (uint32_t i = 0; i < end; i++)
+        if (opinions[i].refusal == MF_REFUSED_CLOSED)
+            counts.kept[b->by_number[i]->closed]++;
+        else if (opinions[i].refusal != MF_REFUSALS)
+            counts.refused[opinions[i].refusal]++;
+    return counts;
+}
+
+static size_t say(char text[256], size_t at, size_t n, const char *word)
+{
+    if (!n)
+        return at;
+    return at + mf_str_format(text + at, 256 - at, "%s %zu %s", strchr(text, ':') ? "," : ":", n, word).len;
+}
+
+static struct mf_str say_refusals(struct mf_broker *b, struct mf_group *group, char text[256])
+{
+    struct tally_of_words counts;
+    struct mf_place_ask ask;
+    size_t at;
+
+    mf_place_ask(b, group, &ask);
+    counts = count_refusals(b, &ask);
+    at = mf_str_format(text, 256, "%zu of %zu nodes", counts.refused[MF_REFUSED_NOT], b->nodes.n).len;
+    for (uint8_t i = MF_KEPT_AWAY; i <= MF_KEPT_QUARANTINED; i++)
+        at = say(text, at, counts.kept[i], mf_place_word(MF_REFUSED_CLOSED, i));
+    for (int i = MF_REFUSED_CLASS; i < MF_REFUSALS; i++)
+        at = say(text, at, counts.refused[i], mf_place_word((enum mf_refusal)i, 0));
+    return (struct mf_str){text, (uint32_t)at};
+}
+
+struct mf_str mf_place_reason(struct mf_broker *b, const struct mf_slot *slot, char text[256])
+{
     const struct mf_stranger *claimant = mf_domain_claiming(b, slot);
     struct mf_lease_wait wait;
-    const char *comma = ":";
 
     if (slot->current && mf_lease_waits(b, slot->current, &wait))
         return mf_lease_reason(b, &wait, text);
@@ -379,13 +383,5 @@ struct mf_str mf_place_reason(const struct mf_broker *b, const struct mf_slot *s
         return mf_blame_reason(b, slot->group->image, text);
     if (b->nodes.n == 0)
         return mf_str_format(text, 256, "no node has ever joined");
-    for (size_t i = 0; i < b->nodes.n; i++)
-        counts[blocked(b->nodes.items[i], slot->group)]++;
-    at = mf_str_format(text, 256, "%zu of %zu nodes", counts[FITS], b->nodes.n).len;
-    for (int i = FITS + 1; i < N_BLOCKED; i++)
-        if (counts[i]) {
-            at += mf_str_format(text + at, 256 - at, "%s %zu %s", comma, counts[i], words[i]).len;
-            comma = ",";
-        }
-    return (struct mf_str){text, (uint32_t)at};
+    return say_refusals(b, slot->group, text);
 }

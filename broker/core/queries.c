@@ -5,21 +5,23 @@
 #include "blame.h"
 #include "check.h"
 #include "domains.h"
+#include "explain.h"
 #include "fold.h"
 #include "held.h"
 #include "leases.h"
 #include "nodes.h"
 #include "out.h"
 #include "place.h"
+#include "pooled.h"
+#include "protection.h"
 #include "requests.h"
 #include "votes.h"
 #include "watches.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-enum { PAGE_BYTES = 600 * 1024, ROW_BYTES = 320, LOG_ASK_MS = 5000, ASKS_MAX = 256, LOG_BYTES = 65536 };
+enum { PAGE_BYTES = 600 * 1024, ROW_BYTES = 320 };
 
 static size_t labels_bytes(struct mf_labels labels)
 {
@@ -77,7 +79,9 @@ static struct mf_rec_group_row group_row(const struct mf_group *group)
         .left = group->living - group->tombstones,
         .spares = group->spares,
         .spares_running = group->spares_running,
-        .ready = group->ready};
+        .ready = group->ready,
+        .fit = group->fit,
+        .rules = group->rules};
 }
 
 static void list_groups(struct mf_broker *b, uint64_t peer, const struct mf_msg_list_groups *q)
@@ -185,7 +189,8 @@ static void show(struct page *page, const struct mf_instance *inst)
                                      .ready_ms = (uint64_t)inst->ready_ms,
                                      .address = mf_watch_address_of(inst),
                                      .spare = inst->slot->index >= group->desired,
-                                     .born = inst->born};
+                                     .born = inst->born,
+                                     .cells = inst->cells};
 }
 
 static void show_group(struct page *page, const struct mf_group *group, uint32_t slot, uint64_t generation)
@@ -264,6 +269,18 @@ static uint64_t minus(uint64_t a, uint64_t c)
     return a > c ? a - c : 0;
 }
 
+static void free_cells(const struct mf_broker *b, const struct mf_node *node, struct mf_rec_cell *free)
+{
+    struct mf_cell used[MF_CELLS_MAX];
+
+    mf_pool_used_cells(b->pool, node->number, used);
+    for (uint32_t i = 0; i < node->n_cells; i++)
+        free[i] = (struct mf_rec_cell){
+            .vcpus = minus(node->cells[i].vcpus, used[i].of[MF_VCPUS]),
+            .memory_mib = minus(node->cells[i].memory_mib, used[i].of[MF_MEMORY_MIB]),
+            .hugepages_mib = minus(node->cells[i].hugepages_mib, used[i].of[MF_HUGEPAGES_MIB])};
+}
+
 static long long seconds_to(const struct mf_broker *b, const struct mf_alarm *alarm)
 {
     return alarm->timer.place ? (long long)(alarm->timer.when - b->now + 999) / 1000 : 0;
@@ -300,27 +317,30 @@ static struct mf_str node_reason(struct mf_broker *b, const struct mf_node *node
 
 static struct mf_rec_node_row node_row(struct mf_broker *b, const struct mf_node *node)
 {
-    return (struct mf_rec_node_row){
-        .node = node->name,
-        .state = node->state,
-        .connected = mf_node_up(node),
-        .epoch = node->epoch,
-        .capacity = node->capacity,
-        .free = {.vcpus = minus(node->capacity.vcpus, node->used.vcpus),
-                 .memory_mib = minus(node->capacity.memory_mib, node->used.memory_mib),
-                 .disk_mib = minus(node->capacity.disk_mib, node->used.disk_mib)},
-        .class = node->class,
-        .labels = node->labels,
-        .instances = node->n_instances,
-        .driver = node->driver,
-        .cordoned = node->cordoned,
-        .draining = node->draining || node->leaving,
-        .quarantined = node->quarantined_until != 0,
-        .flaps = mf_blame_flaps(b, node),
-        .unknown = node->n_strangers,
-        .fences = node->fences,
-        .lease_ms = minus((uint64_t)mf_lease_over(b, node), (uint64_t)b->now),
-        .reason = node_reason(b, node)};
+    struct mf_rec_cell *free = mf_arena_alloc(&b->arena, MF_CELLS_MAX * sizeof(*free));
+
+    free_cells(b, node, free);
+    return (struct mf_rec_node_row){.node = node->name,
+                                    .state = node->state,
+                                    .connected = mf_node_up(node),
+                                    .epoch = node->epoch,
+                                    .capacity = node->capacity,
+                                    .free = mf_pooled_free(b, node),
+                                    .cells = {.items = node->cells, .n = node->n_cells},
+                                    .cells_free = {.items = free, .n = node->n_cells},
+                                    .cpu_ratio_percent = node->cpu_ratio_percent,
+                                    .class = node->class,
+                                    .labels = node->labels,
+                                    .instances = node->n_instances,
+                                    .driver = node->driver,
+                                    .cordoned = node->cordoned,
+                                    .draining = node->draining || node->leaving,
+                                    .quarantined = node->quarantined_until != 0,
+                                    .flaps = mf_blame_flaps(b, node),
+                                    .unknown = node->n_strangers,
+                                    .fences = node->fences,
+                                    .lease_ms = minus((uint64_t)mf_lease_over(b, node), (uint64_t)b->now),
+                                    .reason = node_reason(b, node)};
 }
 
 static void list_nodes(struct mf_broker *b, uint64_t peer, const struct mf_msg_list_nodes *q)
@@ -422,6 +442,8 @@ static void status(struct mf_broker *b, uint64_t peer, const struct mf_msg_statu
     message.status_reply.frozen_reason = b->frozen_reason;
     message.status_reply.held = b->breaker.n_held;
     message.status_reply.quorum = mf_quorum(b);
+    message.status_reply.headroom = b->headroom;
+    message.status_reply.unprotected = mf_protection_lacking(b);
     if (!b->full) {
         mf_send(b, peer, &message);
         return;
@@ -432,125 +454,6 @@ static void status(struct mf_broker *b, uint64_t peer, const struct mf_msg_statu
     message.status_reply.seq = b->committed;
     message.status_reply.uncommitted = b->seq - b->committed;
     mf_send_now(b, peer, &message);
-}
-
-/* ------------------------------------------------------------------ a guest's output */
-
-static void drop_ask(struct mf_broker *b, struct mf_ask *ask)
-{
-    struct mf_ask **at = &b->asks;
-
-    while (*at != ask)
-        at = &(*at)->next;
-    *at = ask->next;
-    mf_heap_unset(&b->alarms, &ask->alarm.timer);
-    b->n_asks--;
-    free(ask);
-}
-
-static void ask_node(struct mf_broker *b, uint64_t peer, const struct mf_msg_logs *q,
-                     const struct mf_instance *inst)
-{
-    struct mf_ask *ask = mf_calloc(sizeof(*ask));
-
-    *ask = (struct mf_ask){.alarm.kind = MF_ALARM_ASK,
-                           .next = b->asks,
-                           .id = ++b->next_ask,
-                           .peer = peer,
-                           .instance = inst->id,
-                           .node = inst->node};
-    mf_str_format(ask->request_id, sizeof(ask->request_id), "%.*s", MF_STR_ARG(q->request_id));
-    b->asks = ask;
-    b->n_asks++;
-    mf_heap_set(&b->alarms, &ask->alarm.timer, b->now + LOG_ASK_MS);
-    mf_send(b, inst->node->peer,
-            &(struct mf_message){.kind = MF_MSG_LOG_ASK,
-                                 .log_ask = {.ask_id = ask->id,
-                                             .epoch = inst->node->epoch,
-                                             .id = inst->id,
-                                             .bytes = q->bytes ? q->bytes : LOG_BYTES}});
-}
-
-static void logs(struct mf_broker *b, uint64_t peer, const struct mf_msg_logs *q)
-{
-    struct mf_group *group;
-    struct mf_instance *inst = mf_target_find(b, q->target, &group);
-    char text[320];
-
-    if (!inst)
-        mf_send_error(b, peer, q->request_id, MF_E_UNKNOWN,
-                      mf_str_format(text, sizeof(text),
-                                    "there is no instance %.*s; say GROUP/SLOT or an instance's id",
-                                    MF_STR_ARG(q->target))
-                          .ptr);
-    else if (!inst->node)
-        mf_send_error(b, peer, q->request_id, MF_E_UNAVAILABLE,
-                      "it waits for room and has written nothing yet");
-    else if (!mf_node_up(inst->node))
-        mf_send_error(b, peer, q->request_id, MF_E_UNAVAILABLE,
-                      "its node is not connected; try again when it is back");
-    else if (b->n_asks >= ASKS_MAX)
-        mf_send_error(b, peer, q->request_id, MF_E_UNAVAILABLE, "too many outputs are being read; try again");
-    else
-        ask_node(b, peer, q, inst);
-}
-
-static const char *log_sentence(enum mf_errcode error)
-{
-    if (error == MF_E_UNSUPPORTED)
-        return "its node's driver keeps no serial output of guests";
-    if (error == MF_E_UNKNOWN)
-        return "its node has no output of it: it has written none yet, or is gone";
-    return "its node could not read the guest's output";
-}
-
-void mf_query_log_tail(struct mf_broker *b, const struct mf_peer *peer, const struct mf_msg_log_tail *tail)
-{
-    struct mf_ask *ask = b->asks;
-
-    while (ask && ask->id != tail->ask_id)
-        ask = ask->next;
-    if (!ask || !mf_str_eq(ask->node->name, peer->name))
-        return;
-    if (mf_str_is(tail->code, "ok"))
-        mf_send(b, ask->peer,
-                &(struct mf_message){.kind = MF_MSG_LOGS_REPLY,
-                                     .logs_reply = {.request_id = mf_str(ask->request_id),
-                                                    .id = ask->instance,
-                                                    .text = tail->text}});
-    else
-        mf_send_error(b, ask->peer, mf_str(ask->request_id), mf_error_value(tail->code),
-                      log_sentence(mf_error_value(tail->code)));
-    drop_ask(b, ask);
-}
-
-void mf_query_ask_expired(struct mf_broker *b, struct mf_ask *ask)
-{
-    mf_send_error(b, ask->peer, mf_str(ask->request_id), MF_E_DEADLINE,
-                  "its node did not answer in time; try again");
-    drop_ask(b, ask);
-}
-
-void mf_query_forget(struct mf_broker *b, const struct mf_node *node)
-{
-    struct mf_ask *next;
-
-    for (struct mf_ask *ask = b->asks; ask; ask = next) {
-        next = ask->next;
-        if (ask->node == node)
-            mf_query_ask_expired(b, ask);
-    }
-}
-
-void mf_query_peer_gone(struct mf_broker *b, uint64_t peer)
-{
-    struct mf_ask *next;
-
-    for (struct mf_ask *ask = b->asks; ask; ask = next) {
-        next = ask->next;
-        if (ask->peer == peer)
-            drop_ask(b, ask);
-    }
 }
 
 /* ------------------------------------------------------------------ the way in */
@@ -592,11 +495,17 @@ void mf_query_message(struct mf_broker *b, const struct mf_peer *peer, const str
     case MF_MSG_LIST_DOMAINS:
         mf_domains_list(b, peer->handle, m->list_domains.request_id);
         return;
+    case MF_MSG_EXPLAIN:
+        mf_explain(b, peer->handle, &m->explain);
+        return;
+    case MF_MSG_CAPACITY:
+        mf_explain_capacity(b, peer->handle, m->capacity.request_id);
+        return;
     case MF_MSG_STATUS:
         status(b, peer->handle, &m->status);
         return;
     case MF_MSG_LOGS:
-        logs(b, peer->handle, &m->logs);
+        mf_query_logs(b, peer->handle, &m->logs);
         return;
     default:
         mf_send_error_now(b, peer->handle, request_id_of(m), MF_E_INTERNAL,

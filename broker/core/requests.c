@@ -3,9 +3,11 @@
  * for these. What follows from what is wanted, births and deaths, is for the rest of the feed, or, after a
  * crash, for the next reign. */
 #include "requests.h"
+#include "admission.h"
 #include "asked.h"
 #include "check.h"
 #include "fold.h"
+#include "group_rules.h"
 #include "heal.h"
 #include "images.h"
 #include "journal.h"
@@ -36,7 +38,7 @@ static struct wanted want(const struct mf_msg_provision *p)
                            .min = has_min ? p->min : p->count,
                            .policy = p->policy ? p->policy : MF_POLICY_AT_LEAST,
                            .spread = p->spread ? p->spread : MF_SPREAD_NONE,
-                           .fit = p->fit ? p->fit : MF_FIT_SPREAD,
+                           .fit = p->fit, /* unset: as the cluster is configured */
                            .health = mf_health_whole(p->health),
                            .network = p->network.len ? p->network : mf_str("default")};
 }
@@ -52,8 +54,10 @@ static const char *other_field(const struct mf_group *group, const struct wanted
         return "policy";
     if (group->spread != w->spread)
         return "spread";
-    if (group->fit != w->fit)
+    if (w->fit && group->fit != w->fit)
         return "fit";
+    if (!mf_rules_eq(&group->rules, &w->p->rules))
+        return "rules";
     if (!mf_labels_eq(group->labels, w->p->labels))
         return "labels";
     if (!mf_labels_eq(group->require, w->p->require))
@@ -81,6 +85,14 @@ static void rescale(struct mf_asked *a, struct mf_group *group, uint64_t desired
         return;
     cause = mf_journal(b, cause, &event, mf_str(a->subject));
     mf_heal_slots_above(b, group, cause);
+    mf_admission_of(b, group);
+}
+
+static bool may_grow(struct mf_asked *a, struct mf_group *group, uint64_t slots, bool override)
+{
+    uint64_t more = slots > mf_group_slots(group) ? slots - mf_group_slots(group) : 0;
+
+    return mf_admission_ask(a, group, more, override);
 }
 
 static void provision_existing(struct mf_asked *a, struct mf_group *group, const struct wanted *w)
@@ -98,9 +110,28 @@ static void provision_existing(struct mf_asked *a, struct mf_group *group, const
                         field ? "" : ", or say that this is to be applied to it");
         return;
     }
+    if (!may_grow(a, group, w->p->count + w->p->spares, w->p->override))
+        return;
     rescale(a, group, w->p->count, w->min,
             w->p->spares); /* to what it is already, unless apply says otherwise */
     mf_asked_answer(a);
+}
+
+static bool may_begin(struct mf_asked *a, const struct wanted *w)
+{
+    struct mf_group probe = {.name = w->p->group,
+                             .state = MF_GROUP_STATE_ACTIVE,
+                             .desired = (uint32_t)w->p->count,
+                             .spares = (uint32_t)w->p->spares,
+                             .image = mf_image_find(a->b, w->p->image),
+                             .offering = mf_offering_find(a->b, w->p->offering),
+                             .policy = w->policy,
+                             .spread = w->spread,
+                             .fit = w->fit,
+                             .require = w->p->require,
+                             .rules = w->p->rules};
+
+    return mf_admission_ask_new(a, &probe, w->p->override);
 }
 
 static void provision_new(struct mf_asked *a, const struct wanted *w)
@@ -124,9 +155,11 @@ static void provision_new(struct mf_asked *a, const struct wanted *w)
                                                .user_data = w->p->user_data.digest,
                                                .health = w->health,
                                                .spares = w->p->spares,
-                                               .network = w->network}};
+                                               .network = w->network,
+                                               .rules = w->p->rules}};
 
     mf_journal(b, cause, &event, mf_str(a->subject));
+    mf_admission_of(b, mf_group_find(b, id));
     mf_asked_answer(a);
 }
 
@@ -134,7 +167,7 @@ static void provision(struct mf_asked *a, const struct mf_msg_provision *p)
 {
     struct wanted w = want(p);
     struct mf_group *group = mf_group_active(a->b, p->group);
-    char text[200];
+    char text[256];
 
     if (!mf_image_find(a->b, p->image))
         mf_asked_refuse(
@@ -152,9 +185,12 @@ static void provision(struct mf_asked *a, const struct mf_msg_provision *p)
                         MF_SLOTS_MAX);
     else if (mf_health_bad(&w.health, text))
         mf_asked_refuse(a, MF_E_INVALID, "health: %s", text);
+    else if (mf_rules_bad(&p->rules, &p->require, p->group, w.spread, text) ||
+             (!group && mf_rules_apart_full(a->b, &p->rules, text)))
+        mf_asked_refuse(a, MF_E_INVALID, "%s", text);
     else if (group)
         provision_existing(a, group, &w);
-    else
+    else if (may_begin(a, &w))
         provision_new(a, &w);
 }
 
@@ -181,6 +217,8 @@ static void scale(struct mf_asked *a, const struct mf_msg_scale *s)
                         group->spares, MF_SLOTS_MAX);
         return;
     }
+    if (!may_grow(a, group, s->count + group->spares, s->override))
+        return;
     rescale(a, group, s->count, min, group->spares);
     mf_asked_answer(a);
 }

@@ -57,12 +57,14 @@ uint64_t mf_row_pending(struct mf_broker *b, struct mf_instance *inst, struct mf
                                     .instance_pending = {.id = inst->id, .reason = reason}});
 }
 
-uint64_t mf_row_placed(struct mf_broker *b, struct mf_instance *inst, struct mf_node *node, uint64_t cause)
+uint64_t mf_row_placed(struct mf_broker *b, struct mf_instance *inst, struct mf_node *node, uint8_t cells,
+                       uint64_t cause)
 {
     return about(
         b, inst, cause,
-        &(struct mf_event){.kind = MF_EV_INSTANCE_PLACED,
-                           .instance_placed = {.id = inst->id, .node = node->name, .epoch = node->epoch}});
+        &(struct mf_event){
+            .kind = MF_EV_INSTANCE_PLACED,
+            .instance_placed = {.id = inst->id, .node = node->name, .epoch = node->epoch, .cells = cells}});
 }
 
 uint64_t mf_row_running(struct mf_broker *b, struct mf_instance *inst, uint64_t took_ms)

@@ -2,6 +2,8 @@
  * lists are made again. */
 #include "check.h"
 #include "fold.h"
+#include "group_rules.h"
+#include "pooled.h"
 #include "state.h"
 
 #include <errno.h>
@@ -32,7 +34,8 @@ static void put_node(struct sink *sink, const struct mf_node *node)
         .failed_ms = (uint64_t)node->failed_ms, .cordoned = node->cordoned,
         .quarantined_until_ms = (uint64_t)node->quarantined_until, .quarantines = node->quarantines,
         .flaps = node->flaps, .delayed_until_ms = (uint64_t)node->delayed_until, .leaving = node->leaving,
-        .ended = node->ended);
+        .ended = node->ended, .cells = {.items = node->cells, .n = node->n_cells},
+        .cpu_ratio_percent = node->cpu_ratio_percent);
     for (const struct mf_stranger *stranger = node->strangers; stranger; stranger = stranger->next)
         PUT(sink, snap_domain, .node = node->name, .id = stranger->id, .name = stranger->name,
             .state = stranger->state, .order_id = stranger->order_id);
@@ -57,7 +60,7 @@ static void put_instance(struct sink *sink, const struct mf_instance *inst)
         .order_id = inst->order_id, .cause = inst->cause, .last_seq = inst->last_seq,
         .created_ms = (uint64_t)inst->created_ms, .running_ms = (uint64_t)inst->running_ms,
         .grace_ms = inst->grace_ms, .replaces = inst->replaces, .reason = reason,
-        .ready_ms = (uint64_t)inst->ready_ms, .born = inst->born);
+        .ready_ms = (uint64_t)inst->ready_ms, .born = inst->born, .cells = inst->cells);
 }
 
 static void put_slot(struct sink *sink, const struct mf_slot *slot)
@@ -80,7 +83,7 @@ static void put_group(struct sink *sink, const struct mf_group *group)
         .offering = group->offering->rec.name, .policy = group->policy, .spread = group->spread,
         .fit = group->fit, .labels = group->labels, .require = group->require, .user_data = group->user_data,
         .created_ms = (uint64_t)group->created_ms, .ending_seq = group->ending_seq, .health = group->health,
-        .spares = group->spares, .network = group->network);
+        .spares = group->spares, .network = group->network, .rules = group->rules);
     for (uint32_t i = 0; i < group->n_slots; i++)
         put_slot(sink, group->slots[i]);
 }
@@ -100,7 +103,8 @@ uint64_t mf_broker_snapshot(const struct mf_broker *b,
 
     PUT(&sink, snap_meta, .cluster_id = b->cluster_id, .log_id = b->log_id, .term = b->term, .seq = b->seq,
         .epoch = b->epoch, .lease_ms = (uint64_t)b->lease_max, .frozen_by = b->frozen_by,
-        .frozen_reason = b->frozen_reason, .frozen_seq = b->frozen_seq);
+        .frozen_reason = b->frozen_reason, .frozen_seq = b->frozen_seq, .headroom = b->headroom,
+        .headroom_degraded = b->headroom_degraded);
     for (size_t i = 0; i < b->images.n; i++)
         put_image(&sink, b->images.items[i]);
     for (size_t i = 0; i < b->offerings.n; i++)
@@ -131,6 +135,8 @@ static int load_meta(struct mf_broker *b, const struct mf_rec_snap_meta *r, char
     b->seq = b->snapshot_seq = r->seq;
     b->lease_max = (mf_ms)r->lease_ms;
     mf_fold_set_frozen(b, r->frozen_by, r->frozen_reason, r->frozen_seq);
+    mf_fold_set_headroom(b, r->headroom);
+    b->headroom_degraded = r->headroom_degraded;
     return 0;
 }
 
@@ -165,6 +171,8 @@ static int load_node(struct mf_broker *b, const struct mf_rec_snap_node *r, char
 
     if (mf_node_find(b, r->node))
         return mf_fold_bad(text, "snap_node: %.*s comes twice", MF_STR_ARG(r->node));
+    if (b->nodes.n >= MF_POOL_NODES_MAX)
+        return mf_fold_bad(text, "snap_node: more than %d nodes", MF_POOL_NODES_MAX);
     node = mf_fold_add_node(b, r->node);
     node->state = r->state;
     node->epoch = r->epoch;
@@ -174,7 +182,8 @@ static int load_node(struct mf_broker *b, const struct mf_rec_snap_node *r, char
     node->started_ms = (mf_ms)r->started_ms;
     node->capacity = r->capacity;
     node->class = mf_own_str(r->class);
-    node->labels = mf_own_labels(r->labels);
+    mf_fold_set_cells(node, r->cells.items, r->cells.n);
+    node->cpu_ratio_percent = (uint32_t)r->cpu_ratio_percent;
     node->driver = mf_own_str(r->driver);
     node->guests_die_with_me = r->guests_die_with_me;
     node->fences = r->fences;
@@ -191,6 +200,8 @@ static int load_node(struct mf_broker *b, const struct mf_rec_snap_node *r, char
     node->delayed_until = (mf_ms)r->delayed_until_ms;
     if (node->epoch > b->epoch)
         b->epoch = node->epoch;
+    mf_pooled_stand(b, node);
+    mf_pooled_relabel(b, node, r->labels);
     return 0;
 }
 
@@ -231,7 +242,8 @@ static int load_group(struct mf_broker *b, const struct mf_rec_snap_group *r, ch
                               .spares = (uint32_t)r->spares,
                               .network = mf_own_str(r->network.len ? r->network : mf_str("default")),
                               .created_ms = (mf_ms)r->created_ms,
-                              .ending_seq = r->ending_seq});
+                              .ending_seq = r->ending_seq,
+                              .rules = mf_own_rules(&r->rules)});
     return 0;
 }
 
@@ -270,6 +282,7 @@ static void fill_instance(struct mf_instance *inst, const struct mf_rec_snap_ins
     inst->replaces = r->replaces;
     inst->born = (uint8_t)r->born;
     inst->ready_ms = (mf_ms)r->ready_ms;
+    inst->cells = (uint8_t)r->cells;
     if (inst->state == MF_INSTANCE_STATE_PENDING)
         inst->told = r->reason.len > 0;
     else if (r->reason.len)
@@ -301,7 +314,7 @@ static int load_instance(struct mf_broker *b, const struct mf_rec_snap_instance 
         slot->current = inst;
     if (node) {
         mf_fold_attach(b, inst, node);
-        mf_fold_measure(node);
+        node->shrunk = mf_pooled_overfull(b, node);
     }
     return 0;
 }

@@ -25,7 +25,7 @@ static void promote(struct mf_broker *b, struct mf_instance *inst, struct mf_slo
 {
     uint64_t cause = mf_row_promoted(b, inst, slot);
 
-    mf_heap_unset(&b->alarms, &slot->birth.timer);
+    mf_alarm_unset(b, &slot->birth);
     mf_heal_end_older(b, inst, cause);
 }
 

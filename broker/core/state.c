@@ -13,6 +13,26 @@ void *mf_calloc(size_t size)
     return memory;
 }
 
+void mf_alarm_set(struct mf_broker *b, struct mf_rare_alarm **at, enum mf_alarm_kind kind, void *owner,
+                  mf_ms when)
+{
+    if (!*at)
+        *at = mf_calloc(sizeof(**at));
+    (*at)->alarm.kind = kind;
+    (*at)->owner = owner;
+    (*at)->at = at;
+    mf_heap_set(&b->alarms, &(*at)->alarm.timer, when);
+}
+
+void mf_alarm_unset(struct mf_broker *b, struct mf_rare_alarm **at)
+{
+    if (!*at)
+        return;
+    mf_heap_unset(&b->alarms, &(*at)->alarm.timer);
+    free(*at);
+    *at = NULL;
+}
+
 struct mf_str mf_own_str(struct mf_str s)
 {
     if (s.len == 0)

@@ -8,6 +8,7 @@
 #include "heap.h"
 #include "lives.h"
 #include "map.h"
+#include "pool.h"
 
 enum {
     MF_MONITORS_MAX = 16,
@@ -20,9 +21,6 @@ enum {
  * holds no more pidfds. */
 enum { MF_NODE_INSTANCES_MAX = 4096 };
 enum { MF_IMAGES_MAX = 1000, MF_OFFERINGS_MAX = 1000, MF_HELD_MAX = 4096 };
-enum {
-    MF_RANKS_MAX = 64
-}; /* groups whose ranks are kept; the least lately placed is counted anew when its turn comes */
 #define MF_TENANT "default"
 
 enum mf_alarm_kind {
@@ -42,11 +40,19 @@ enum mf_alarm_kind {
     MF_ALARM_DOUBT,
     MF_ALARM_BREAKER,
     MF_ALARM_CALM,
-    MF_ALARM_BOOT
+    MF_ALARM_BOOT,
+    MF_ALARM_PROTECT
 };
 struct mf_alarm {
     struct mf_timer timer; /* first */
     enum mf_alarm_kind kind;
+};
+
+/* One that is seldom set: it has memory only while it is. */
+struct mf_rare_alarm {
+    struct mf_alarm alarm; /* first */
+    void *owner;
+    struct mf_rare_alarm **at; /* the owner's pointer to it */
 };
 
 struct mf_vec { /* pointers, sorted by whoever inserts */
@@ -55,6 +61,7 @@ struct mf_vec { /* pointers, sorted by whoever inserts */
 };
 
 struct mf_failures;
+struct mf_headroom;
 struct mf_image {
     struct mf_rec_image rec; /* strings owned */
     char *halted;            /* why its births are held; NULL: they are not */
@@ -78,6 +85,7 @@ struct mf_held { /* a file in a node's cache, or on its way there; not durable (
 };
 struct mf_offering {
     struct mf_rec_offering rec;
+    struct mf_amounts wants; /* the same as placement counts it */
 };
 
 struct mf_slot {
@@ -85,16 +93,16 @@ struct mf_slot {
     uint32_t index;
     uint32_t failures;   /* births failed, or quick deaths, in a row */
     uint64_t generation; /* highest ever given */
-    uint8_t born;        /* enum mf_birth_reason: why its next birth comes */
     struct mf_instance *current, *newest;
     uint64_t cause;          /* what its next birth answers to */
     struct mf_uuid replaces; /* what its next birth replaces */
     mf_ms not_before_ms;     /* wall clock; no birth before it */
     /* not durable */
     mf_ms leased_until; /* at-most: a generation of it on a node that was forgotten may run until then */
-    struct mf_alarm birth;
+    struct mf_rare_alarm *birth; /* it waits after a failure */
     struct mf_slot *next_vacant;
     uint32_t failed_on; /* serial of the node that the newest of its failures is charged to */
+    uint8_t born;       /* durable; enum mf_birth_reason: why its next birth comes */
     bool in_vacant;
 };
 
@@ -122,6 +130,19 @@ struct mf_watches {
     mf_ms paid;                       /* what ended for failed checks is paid until then */
 };
 
+struct mf_group_tally { /* how many of a group, or of those it must not be near, are where */
+    uint32_t key;       /* by which label (mf_pool_key); 0: by host */
+    struct mf_tally *tally;
+};
+struct mf_group_tallies {
+    struct mf_group_tally *items;
+    uint32_t n;
+};
+struct mf_foe { /* a group none of whose instances may be near, and the other way round */
+    struct mf_group *group;
+    uint32_t key; /* in one domain of this label; 0: on one host */
+};
+
 struct mf_group {
     struct mf_uuid id;
     struct mf_str tenant, name, network;
@@ -135,6 +156,7 @@ struct mf_group {
     enum mf_spread spread;
     enum mf_fit fit;
     struct mf_labels labels, require;
+    struct mf_rec_rules rules;
     struct mf_digest user_data;
     mf_ms created_ms;
     uint64_t ending_seq;
@@ -148,8 +170,14 @@ struct mf_group {
     struct mf_group *needy_prev, *needy_next; /* of those with pending instances */
     struct mf_group *next_doomed;
     bool in_doomed;
-    uint64_t stuck;         /* the room version at which no node took one of its instances */
-    struct mf_ranks *ranks; /* NULL unless it was placed lately */
+    uint64_t stuck;                  /* the room version at which no node took one of its instances */
+    uint32_t shape;                  /* what its instances have in common for placement */
+    struct mf_group_tallies tallies; /* of its own, by what anybody asked for */
+    struct mf_group_tallies foreign; /* of its foes' */
+    struct mf_foe *foes;
+    uint32_t n_foes;
+    uint32_t level;         /* of headroom: its number + 1; 0: not asked for yet */
+    uint32_t replacement;   /* shape of what may use what headroom keeps free; 0: not asked for yet */
     struct mf_slot *moving; /* at-most: the one slot of it that a drain may have ended, until it runs again */
 };
 
@@ -165,14 +193,16 @@ struct mf_instance {
     uint32_t grace_ms;
     uint8_t state; /* enum mf_instance_state */
     uint8_t born;  /* enum mf_birth_reason */
+    uint8_t cells; /* NUMA cells of its node, a bit for each; 0: none were chosen */
     bool current;
     bool told; /* instance.pending was said in this wait */
     /* not durable */
-    uint8_t listed;         /* during a hello: enum mf_guest_state */
-    uint8_t tries;          /* destroys that failed in a row */
-    bool evidence;          /* the end of its serial output is wanted when it is ended */
-    struct mf_alarm boot;   /* to be ready by then */
-    struct mf_watch *watch; /* NULL: no address was told */
+    uint8_t listed;             /* during a hello: enum mf_guest_state */
+    uint8_t tries;              /* destroys that failed in a row */
+    bool evidence;              /* the end of its serial output is wanted when it is ended */
+    uint32_t promise;           /* of a backup, in headroom (protection.h); 0: none is due to it */
+    struct mf_rare_alarm *boot; /* to be ready by then */
+    struct mf_watch *watch;     /* NULL: no address was told */
     struct mf_order *order;
 };
 
@@ -283,6 +313,8 @@ struct mf_node {
     struct mf_str machine_id, boot_id, class, driver, probe_address;
     mf_ms started_ms;
     struct mf_rec_resources capacity;
+    struct mf_rec_cell *cells;
+    uint32_t n_cells, cpu_ratio_percent;
     struct mf_labels labels;
     bool guests_die_with_me;
     bool fences;   /* its keeper ends at-most guests when their lease is over */
@@ -299,12 +331,13 @@ struct mf_node {
     /* counted by the fold */
     uint64_t digest; /* of what it should run (ids.h, mf_guest_digest) */
     uint32_t n_strangers, n_purging;
-    struct mf_rec_resources used;
+    uint32_t number;               /* in the pool */
     uint32_t n_instances, must_go; /* must_go: tombstones and destroys */
+    uint32_t n_births;             /* of its instances, those that do not run yet */
     uint32_t n_at_most;            /* of its instances, those of at-most groups */
     struct mf_instance *first, *last;
-    bool shrunk; /* it came back with less room than its instances claim */
-    uint32_t index;
+    bool shrunk;             /* it came back with less room than its instances claim */
+    uint8_t closed, penalty; /* as the pool was told */
     /* not durable */
     uint32_t serial;   /* never given twice */
     uint64_t peer;     /* its session; 0 without */
@@ -324,6 +357,8 @@ struct mf_node {
     uint32_t drifting, drift_limit;    /* alives in a row that differ; so many make it ask */
     mf_ms capacity_paid;
     struct mf_failures *failures;
+    struct mf_node *next_accused;
+    bool in_accused;
     mf_ms heard_at; /* when its session last said something */
     struct mf_doubts doubts;
     struct mf_outage outage;
@@ -373,13 +408,22 @@ struct mf_stream {
     uint32_t ignore; /* reads of an older stream of this number that are still out */
 };
 
-struct mf_ask {
+struct mf_log_ask {
     struct mf_alarm alarm;
-    struct mf_ask *next;
+    struct mf_log_ask *next;
     uint64_t id, peer;
     struct mf_uuid instance;
     const struct mf_node *node;
     char request_id[65];
+};
+
+struct mf_admitted { /* one that asks for headroom: where it may be, and its backup (admission.c) */
+    struct mf_place place, backup;
+};
+struct mf_admission { /* not durable */
+    const struct mf_group *group;
+    struct mf_admitted *items;
+    uint32_t n, next;
 };
 
 struct mf_out { /* a message that waits for its rows */
@@ -418,6 +462,8 @@ struct mf_broker {
     size_t n_monitors;
     struct mf_str frozen_by, frozen_reason; /* empty: not frozen */
     uint64_t frozen_seq;
+    struct mf_str headroom; /* level that is kept for every group that names none; empty: none */
+    bool headroom_degraded; /* it was told, and not yet that it is restored */
     /* counted by the fold */
     size_t count[MF_ENUM_COUNT_instance_state];
     struct mf_group *needy;
@@ -432,6 +478,12 @@ struct mf_broker {
     uint64_t image_indexes[MF_IMAGES_MAX / 64 + 1]; /* those that are given */
     struct mf_node *draining;
     uint64_t room; /* version: rises whenever room may have appeared */
+    struct mf_pool *pool;
+    struct mf_node **by_number; /* of the pool */
+    size_t n_by_number;
+    uint64_t total[MF_DIMENSIONS]; /* of all nodes' capacities */
+    struct mf_vec aloof;           /* groups that name others to be apart from */
+    size_t n_clinging;             /* groups that name others to be with */
     /* not durable */
     mf_ms now, wall_ms, started;
     bool reigning, full;
@@ -451,23 +503,31 @@ struct mf_broker {
     struct mf_arena arena; /* of what poll handed out */
     struct mf_node *sendable, *sendable_last, *uncommitted, *changed;
     struct mf_stream *streams;
-    struct mf_ask *asks;
+    struct mf_log_ask *asks;
     size_t n_asks;
     struct mf_alarm place, lease;
-    uint64_t drifts;                      /* that were healed in this reign */
-    mf_ms leases_before;                  /* until then leases of earlier reigns may last */
-    uint64_t drained_seq;                 /* the newest row when draining nodes were last looked at */
-    uint64_t placed_room;                 /* the room version the last pass saw */
-    mf_ms place_at;                       /* when the last pass was */
-    bool newborn;                         /* an instance was born since the last pass */
-    struct mf_ranks *ranks[MF_RANKS_MAX]; /* of groups lately placed (ranks.h) */
-    uint64_t ranks_clock;
-    uint64_t refused[16]; /* refusals of unknown names, as in a node's refused_hash */
+    struct mf_headroom *backups; /* NULL: nobody asks for headroom */
+    struct mf_alarm protect;
+    struct mf_admission admission;
+    bool desperate;          /* in the last pass some that were lost found neither room nor a backup */
+    bool last_resort;        /* and may have what is kept for others: nobody lost waits for his own */
+    mf_ms protect_again;     /* those without a backup look for one again, but not before */
+    uint64_t drifts;         /* that were healed in this reign */
+    mf_ms leases_before;     /* until then leases of earlier reigns may last */
+    uint64_t drained_seq;    /* the newest row when draining nodes were last looked at */
+    uint64_t placed_room;    /* the room version the last pass saw */
+    mf_ms place_at;          /* when the last pass was */
+    bool newborn;            /* an instance was born since the last pass */
+    struct mf_node *accused; /* nodes that births failed on (blame.c) */
+    uint64_t refused[16];    /* refusals of unknown names, as in a node's refused_hash */
     unsigned refused_next;
     mf_ms refused_paid; /* rows of refused workers are paced: their cost is paid until then */
 };
 
 /* -- small tools (state.c) */
+void mf_alarm_set(struct mf_broker *b, struct mf_rare_alarm **at, enum mf_alarm_kind kind, void *owner,
+                  mf_ms when);
+void mf_alarm_unset(struct mf_broker *b, struct mf_rare_alarm **at); /* fine if not set */
 struct mf_str mf_own_str(struct mf_str s); /* a copy, zero-terminated; ptr NULL when empty */
 void mf_free_str(struct mf_str *s);
 struct mf_labels mf_own_labels(struct mf_labels labels);

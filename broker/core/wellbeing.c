@@ -113,7 +113,7 @@ void mf_well_ailing(struct mf_broker *b, struct mf_instance *inst, const struct 
 void mf_well_await(struct mf_broker *b, struct mf_instance *inst)
 {
     if (inst->state == MF_INSTANCE_STATE_RUNNING && !mf_instance_well(inst))
-        mf_heap_set(&b->alarms, &inst->boot.timer, b->now + (mf_ms)mf_group_of(inst)->health.boot_ms);
+        mf_alarm_set(b, &inst->boot, MF_ALARM_BOOT, inst, b->now + (mf_ms)mf_group_of(inst)->health.boot_ms);
 }
 
 /* While its node is away its word may be on the way. */
@@ -125,7 +125,7 @@ void mf_well_late(struct mf_broker *b, struct mf_instance *inst)
     if (!mf_instance_runs(inst) || inst->ready_ms)
         return;
     if (!mf_node_up(inst->node)) {
-        mf_heap_set(&b->alarms, &inst->boot.timer, b->now + AWAY_MS);
+        mf_alarm_set(b, &inst->boot, MF_ALARM_BOOT, inst, b->now + AWAY_MS);
         return;
     }
     mf_well_ailing(b, inst,

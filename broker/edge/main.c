@@ -3,6 +3,7 @@
 #include "loop.h"
 #include "check.h"
 #include "http.h"
+#include "policy_settings.h"
 #include "program.h"
 #include "restore.h"
 #include <errno.h>
@@ -18,7 +19,8 @@
 
 struct settings {
     char *state, *keys, *secret_key_file, *client, *worker, *tail, *pid_file, *restore, *http, *http_file,
-        *log_format;
+        *log_format, *placement_policy, *placement_weights;
+    struct mf_place_policy placement; /* as these two say */
     int64_t retain_rows, snapshot_rows;
     int64_t pulse_ms, silence_ms, agent_grace_ms, alive_ms, create_ms, destroy_ms, resend_ms, monitor_ms;
     int64_t lease_ms, renew_ms, doubt_percent;
@@ -90,6 +92,12 @@ static const struct mf_setting table[] = {
          "How long a request_id is remembered."),
     NUMBER(orders_per_node, "orders-per-node", 1, 100000, "256", "Orders in flight to one node."),
     NUMBER(list_page, "list-page", 1, 500, "500", "Rows of one list reply."),
+    TEXT(placement_policy, "placement-policy", "room", false,
+         "Which of the nodes that fit is taken, for groups that do not say: spread, best-fit, first-fit, l2, "
+         "dot, "
+         "balance or room."),
+    TEXT(placement_weights, "placement-weights", NULL, false,
+         "Its weights, numbers with commas between them; default the policy's own."),
 };
 
 static struct mf_loop *running; /* for the panic hook alone */
@@ -135,6 +143,7 @@ static struct mf_broker_config core_config(const struct settings *s, const uint8
     c.orders_per_node = (uint32_t)s->orders_per_node;
     c.list_page = (uint32_t)s->list_page;
     c.snapshot_rows = (uint32_t)s->snapshot_rows;
+    c.placement = s->placement;
     return c;
 }
 
@@ -212,8 +221,11 @@ static int run(const struct settings *s, int signals, char error[512])
     return r;
 }
 
-static int check_together(const struct settings *s, char error[1024])
+static int check_together(struct settings *s, char error[1024])
 {
+    if (s->placement_policy && /* none after --help */
+        mf_policy_settings(s->placement_policy, s->placement_weights, &s->placement, error) < 0)
+        return -EINVAL;
     if (s->silence_ms < 3 * s->pulse_ms)
         mf_str_format(error, 1024, "--silence-ms must be at least 3 times --pulse-ms");
     else if (2 * s->renew_ms > s->lease_ms)

@@ -12,9 +12,9 @@
 enum { OPTIONS_MAX = 64, OPTION_CODE = 1000 };
 
 static const struct mf_cli_command *const tables[] = {
-    mf_commands_group,    mf_commands_list,    mf_commands_events,   mf_commands_why,  mf_commands_image,
-    mf_commands_offering, mf_commands_logs,    mf_commands_operator, mf_commands_misc, mf_commands_key,
-    mf_commands_dev,      mf_commands_healthz, mf_commands_help};
+    mf_commands_group, mf_commands_list,  mf_commands_place,    mf_commands_plan,    mf_commands_events,
+    mf_commands_why,   mf_commands_image, mf_commands_offering, mf_commands_logs,    mf_commands_operator,
+    mf_commands_misc,  mf_commands_key,   mf_commands_dev,      mf_commands_healthz, mf_commands_help};
 
 static const struct mf_cli_option help_option[] = {{"help", NULL, "Show the help of this command.", 'h'},
                                                    {0}};

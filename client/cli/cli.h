@@ -43,9 +43,9 @@ struct mf_cli {
 int mf_cli_main(int argc, char **argv);
 /* Tables of commands, one per file of commands; each ends with a NULL name. */
 extern const struct mf_cli_command mf_commands_group[], mf_commands_list[], mf_commands_events[],
-    mf_commands_why[], mf_commands_image[], mf_commands_offering[], mf_commands_logs[],
-    mf_commands_operator[], mf_commands_misc[], mf_commands_key[], mf_commands_healthz[], mf_commands_dev[],
-    mf_commands_help[];
+    mf_commands_why[], mf_commands_image[], mf_commands_offering[], mf_commands_logs[], mf_commands_place[],
+    mf_commands_plan[], mf_commands_operator[], mf_commands_misc[], mf_commands_key[], mf_commands_healthz[],
+    mf_commands_dev[], mf_commands_help[];
 const struct mf_cli_command *mf_cli_next_command(size_t *cursor); /* all of them in order; NULL at the end */
 const struct mf_cli_command *mf_cli_find_command(int argc, char **argv, int *ret_words);
 const struct mf_cli_option *mf_cli_next_option(const struct mf_cli_command *command,

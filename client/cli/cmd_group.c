@@ -2,6 +2,7 @@
 #include "guest_options.h"
 #include "json.h"
 #include "output.h"
+#include "rule_options.h"
 #include "spec.h"
 #include "target.h"
 #include "user_data.h"
@@ -26,35 +27,11 @@ static void say_accepted(const struct mf_cli *cli, const char *operation, struct
     fflush(stdout);
 }
 
-static int word_option(const struct mf_cli *cli, const char *name, unsigned (*value)(struct mf_str word),
-                       const char *words, unsigned *ret_value)
-{
-    const char *text = mf_cli_get(cli, name);
-    if (!text)
-        return 0;
-    *ret_value = value(mf_str(text));
-    return *ret_value ? 0 : mf_cli_misuse(cli, "--%s %s: it is %s", name, text, words);
-}
-
-static unsigned policy_value(struct mf_str word)
-{
-    return mf_policy_value(word);
-}
-static unsigned spread_value(struct mf_str word)
-{
-    return mf_spread_value(word);
-}
-static unsigned fit_value(struct mf_str word)
-{
-    return mf_fit_value(word);
-}
-
 static int words_of_provision(const struct mf_cli *cli, struct mf_msg_provision *provision)
 {
     unsigned policy = 0, spread = 0, fit = 0;
-    if (word_option(cli, "policy", policy_value, "at-least or at-most", &policy) ||
-        word_option(cli, "spread", spread_value, "none or host", &spread) ||
-        word_option(cli, "fit", fit_value, "spread or best-fit", &fit))
+    if (mf_cli_word(cli, "policy", "policy", &policy) || mf_cli_word(cli, "spread", "spread", &spread) ||
+        mf_cli_word(cli, "fit", "fit", &fit))
         return MF_EXIT_MISUSE;
     provision->policy = policy;
     provision->spread = spread;
@@ -117,7 +94,8 @@ static int run_provision(struct mf_cli *cli)
                                          .group = option_str(cli, "group"),
                                          .image = option_str(cli, "image"),
                                          .offering = option_str(cli, "offering"),
-                                         .network = option_str(cli, "network")};
+                                         .network = option_str(cli, "network"),
+                                         .override = mf_cli_get(cli, "override") != NULL};
     int r = require_options(cli, needed);
     if (!r)
         r = mf_cli_number(cli, "count", 1, 10000, &provision.count);
@@ -133,6 +111,8 @@ static int run_provision(struct mf_cli *cli)
         r = mf_cli_labels(cli, "label", &provision.labels);
     if (!r)
         r = mf_cli_labels(cli, "require", &provision.require);
+    if (!r)
+        r = mf_cli_rules(cli, &provision.rules);
     if (!r)
         r = read_user_data(cli, mf_cli_get(cli, "user-data"), &provision);
     return r ? r : send_provision(cli, &provision);
@@ -178,9 +158,10 @@ static int spares_of(struct mf_cli *cli, struct mf_str group, struct mf_uuid gro
 
 static int run_scale(struct mf_cli *cli)
 {
-    struct mf_message ask = {
-        .kind = MF_MSG_SCALE,
-        .scale = {.request_id = option_str(cli, "request-id"), .group = mf_str(cli->args[0])}};
+    struct mf_message ask = {.kind = MF_MSG_SCALE,
+                             .scale = {.request_id = option_str(cli, "request-id"),
+                                       .group = mf_str(cli->args[0]),
+                                       .override = mf_cli_get(cli, "override") != NULL}};
     struct mayfly_reply reply = {0};
     int r = mf_cli_parse_number(cli, "COUNT", cli->args[1], 0, 10000, &ask.scale.count);
     if (!r)
@@ -248,14 +229,13 @@ static const struct mf_cli_option provision_options[] = {
     {"offering", "NAME", "What each is given: see mayfly offering list.", 0},
     {"min", "N", "Below this many the group is in need (default: count).", 0},
     {"user-data", "FILE", "Handed to each guest at birth, at most 64 KiB; - is stdin.", 0},
-    {"spread", "WORD", "none (default) or host: at most one more than on the least loaded.", 0},
-    {"policy", "WORD", "at-least (default) or at-most.", 0},
-    {"fit", "WORD", "spread (default): the node with the most room; or best-fit.", 0},
+    MF_CLI_PLACE_OPTIONS,
+    MF_CLI_RULE_OPTIONS,
     {"spares", "N", "Keep so many more booted, to take the place of one that fails (default 0).", 0},
     {"network", "NAME", "A network that its nodes know by this name (default default).", 0},
     MF_CLI_HEALTH_OPTIONS,
     {"label", "K=V", "A label of the group's own; repeatable.", 'l'},
-    {"require", "K=V", "A label that a node must have; repeatable.", 0},
+    {"override", NULL, "Accept it also where failover headroom would be lost; operators only.", 0},
     {"request-id", "ID", "The same id with the same request is done once (default: made here).", 0},
     {0},
 };
@@ -266,6 +246,7 @@ static const struct mf_cli_option apply_options[] = {
 };
 static const struct mf_cli_option scale_options[] = {
     {"min", "N", "Below this many the group is in need (default: the old min, at most COUNT).", 0},
+    {"override", NULL, "Accept it also where failover headroom would be lost; operators only.", 0},
     {"request-id", "ID", "See provision.", 0},
     {0},
 };
@@ -281,8 +262,8 @@ const struct mf_cli_command mf_commands_group[] = {
      "--wait, until all run, or, where they say so, are well.",
      provision_options, 0, 0, MF_CLI_CONNECTS | MF_CLI_JSON | MF_CLI_WAITS, run_provision},
     {"apply", "-f group.yaml", "Make a group as a file says, or scale it to what the file says.",
-     "Keys: group, count, image, offering; min, policy, spread, fit, labels, require, spares, network, "
-     "health, user_data or user_data_file.",
+     "Keys: group, count, image, offering; min, policy, spread, fit, labels, require, rules, spares, "
+     "network, health, user_data or user_data_file.",
      apply_options, 0, 0, MF_CLI_CONNECTS | MF_CLI_JSON | MF_CLI_WAITS, run_apply},
     {"scale", "GROUP COUNT", "Change how many instances a group has; the highest slots go first.", NULL,
      scale_options, 2, 2, MF_CLI_CONNECTS | MF_CLI_JSON | MF_CLI_WAITS, run_scale},

@@ -46,24 +46,41 @@ static json_t *spares_shown(const json_t *row)
                   : json_string("-");
 }
 
+enum { PRIORITY = 50 }; /* of whoever says none */
+
+/* What is said of where, as key=value; what is not said is not shown. */
+static json_t *rules_shown(const json_t *row)
+{
+    json_t *shown = json_object(), *value, *item;
+    const char *key;
+    size_t i;
+    json_object_foreach(json_object_get(row, "rules"), key, value)
+    {
+        char list[512] = "";
+        json_array_foreach(value, i, item)
+            snprintf(list + strlen(list), sizeof list - strlen(list), "%s%s", i ? "+" : "",
+                     json_string_value(json_object_get(item, "group")));
+        if (!strcmp(key, "priority") && json_integer_value(value) == PRIORITY)
+            continue;
+        if (json_is_array(value) && *list)
+            json_object_set_new(shown, key, json_string(list));
+        else if (json_string_length(value) || json_is_integer(value) || json_object_size(value))
+            json_object_set(shown, key, value);
+    }
+    return shown;
+}
+
 static int run_groups(struct mf_cli *cli)
 {
     static const struct mf_column columns[] = {
-        {"GROUP", "group", MF_COLUMN_TEXT},
-        {"STATE", "state", MF_COLUMN_TEXT},
-        {"DESIRED", "desired", MF_COLUMN_NUMBER},
-        {"MIN", "min", MF_COLUMN_NUMBER},
-        {"RUNNING", "running", MF_COLUMN_NUMBER},
-        {"READY", "ready", MF_COLUMN_NUMBER},
-        {"SPARES", "spares_shown", MF_COLUMN_TEXT},
-        {"PENDING", "pending", MF_COLUMN_NUMBER},
-        {"IMAGE", "image", MF_COLUMN_TEXT},
-        {"OFFERING", "offering", MF_COLUMN_TEXT},
-        {"POLICY", "policy", MF_COLUMN_TEXT},
-        {"SPREAD", "spread", MF_COLUMN_TEXT},
-        {"LABELS", "labels", MF_COLUMN_TEXT},
-        {"AGE", "created_ms", MF_COLUMN_AGE},
-        {0},
+        {"GROUP", "group", MF_COLUMN_TEXT},         {"STATE", "state", MF_COLUMN_TEXT},
+        {"DESIRED", "desired", MF_COLUMN_NUMBER},   {"MIN", "min", MF_COLUMN_NUMBER},
+        {"RUNNING", "running", MF_COLUMN_NUMBER},   {"READY", "ready", MF_COLUMN_NUMBER},
+        {"SPARES", "spares_shown", MF_COLUMN_TEXT}, {"PENDING", "pending", MF_COLUMN_NUMBER},
+        {"IMAGE", "image", MF_COLUMN_TEXT},         {"OFFERING", "offering", MF_COLUMN_TEXT},
+        {"POLICY", "policy", MF_COLUMN_TEXT},       {"SPREAD", "spread", MF_COLUMN_TEXT},
+        {"RULES", "rules_shown", MF_COLUMN_TEXT},   {"LABELS", "labels", MF_COLUMN_TEXT},
+        {"AGE", "created_ms", MF_COLUMN_AGE},       {0},
     };
     char after[201] = "";
     size_t i;
@@ -83,7 +100,10 @@ static int run_groups(struct mf_cli *cli)
     } while (*after);
     drop_rows(cli, array, is_ended);
     json_array_foreach(array, i, row) if (!cli->json)
+    {
         json_object_set_new(row, "spares_shown", spares_shown(row));
+        json_object_set_new(row, "rules_shown", rules_shown(row));
+    }
     return mf_output_rows(cli, array, columns, "no groups");
 }
 
@@ -103,17 +123,12 @@ static json_t *instance_state(const json_t *row)
 static int run_instances(struct mf_cli *cli)
 {
     static const struct mf_column columns[] = {
-        {"INSTANCE", "name", MF_COLUMN_TEXT},
-        {"STATE", "shown", MF_COLUMN_TEXT},
-        {"NODE", "node", MF_COLUMN_TEXT},
-        {"ADDRESS", "address", MF_COLUMN_TEXT},
-        {"IMAGE", "image", MF_COLUMN_TEXT},
-        {"OFFERING", "offering", MF_COLUMN_TEXT},
-        {"AGE", "created_ms", MF_COLUMN_AGE},
-        {"CAUSE", "cause", MF_COLUMN_NUMBER},
-        {"ID", "id", MF_COLUMN_TEXT},
-        {"REASON", "reason", MF_COLUMN_TEXT},
-        {0},
+        {"INSTANCE", "name", MF_COLUMN_TEXT},     {"STATE", "shown", MF_COLUMN_TEXT},
+        {"NODE", "node", MF_COLUMN_TEXT},         {"CELLS", "cells_shown", MF_COLUMN_TEXT},
+        {"ADDRESS", "address", MF_COLUMN_TEXT},   {"IMAGE", "image", MF_COLUMN_TEXT},
+        {"OFFERING", "offering", MF_COLUMN_TEXT}, {"AGE", "created_ms", MF_COLUMN_AGE},
+        {"CAUSE", "cause", MF_COLUMN_NUMBER},     {"ID", "id", MF_COLUMN_TEXT},
+        {"REASON", "reason", MF_COLUMN_TEXT},     {0},
     };
     const char *group = mf_cli_get(cli, "group");
     uint64_t seq;
@@ -132,8 +147,10 @@ static int run_instances(struct mf_cli *cli)
                                          json_string_value(json_object_get(row, "group")),
                                          json_integer_value(json_object_get(row, "slot")),
                                          json_integer_value(json_object_get(row, "generation"))));
-        if (!cli->json)
-            json_object_set_new(row, "shown", instance_state(row));
+        if (cli->json)
+            continue;
+        json_object_set_new(row, "shown", instance_state(row));
+        json_object_set_new(row, "cells_shown", mf_json_cells(row));
     }
     return mf_output_rows(cli, array, columns, "no instances");
 }
@@ -150,6 +167,12 @@ static json_t *node_state(const json_t *row)
     return json_string(text);
 }
 
+static json_t *cells_of_node(const json_t *row)
+{
+    size_t n = json_array_size(json_object_get(row, "cells"));
+    return n ? json_integer((json_int_t)n) : json_string("-");
+}
+
 static int run_nodes(struct mf_cli *cli)
 {
     static const struct mf_column columns[] = {
@@ -164,6 +187,8 @@ static int run_nodes(struct mf_cli *cli)
         {"OF", "capacity.memory_mib", MF_COLUMN_NUMBER},
         {"FREE DISK", "free.disk_mib", MF_COLUMN_NUMBER},
         {"OF", "capacity.disk_mib", MF_COLUMN_NUMBER},
+        {"CELLS", "cells_shown", MF_COLUMN_NUMBER},
+        {"CPU RATIO", "cpu_ratio_percent", MF_COLUMN_NUMBER},
         {"CLASS", "class", MF_COLUMN_TEXT},
         {"DRIVER", "driver", MF_COLUMN_TEXT},
         {"LABELS", "labels", MF_COLUMN_TEXT},
@@ -189,8 +214,10 @@ static int run_nodes(struct mf_cli *cli)
     json_array_foreach(array, i, row)
     {
         json_object_set(row, "name", json_object_get(row, "node"));
-        if (!cli->json)
-            json_object_set_new(row, "shown", node_state(row));
+        if (cli->json)
+            continue;
+        json_object_set_new(row, "shown", node_state(row));
+        json_object_set_new(row, "cells_shown", cells_of_node(row));
     }
     return mf_output_rows(cli, array, columns, "no nodes; start a worker (mayfly-keeper)");
 }

@@ -1,4 +1,5 @@
 /* status, backup. */
+#include "copy.h"
 #include "json.h"
 #include "output.h"
 #include <errno.h>
@@ -37,6 +38,10 @@ static void print_status(const struct mf_msg_status_reply *status)
     printf("groups     %" PRIu64 "\n", status->groups);
     printf("instances  %" PRIu64 " running, %" PRIu64 " placed, %" PRIu64 " pending, %" PRIu64 " ending\n",
            status->running, status->placed, status->pending, status->ending);
+    if (status->headroom.len || status->unprotected)
+        printf("headroom   %s%.*s, %" PRIu64 " instances unprotected\n",
+               status->headroom.len ? "any one " : "of some groups", (int)status->headroom.len,
+               status->headroom.ptr ? status->headroom.ptr : "", status->unprotected);
     if (status->images_halted || status->unknown_domains || status->drifts)
         printf("trouble    %" PRIu64 " images halted, %" PRIu64 " unknown domains (mayfly domains), %" PRIu64
                " drifts healed\n",
@@ -86,7 +91,7 @@ static int write_all(int fd, struct mf_str bytes)
     return 0;
 }
 
-static int copy_pieces(struct mf_cli *cli, int fd, const char *path, uint64_t *ret_size)
+int mf_cli_copy_store(struct mf_cli *cli, int fd, const char *path, uint64_t *ret_size)
 {
     uint64_t offset = 0, size = 0;
     do {
@@ -139,7 +144,7 @@ static int run_backup(struct mf_cli *cli)
     if (fd < 0)
         return mf_cli_fail(cli, "%s: %s", tmp, strerror(errno));
     int r = fchmod(fd, 0600) ? mf_cli_fail(cli, "%s: %s", tmp, strerror(errno))
-                             : copy_pieces(cli, fd, tmp, &size);
+                             : mf_cli_copy_store(cli, fd, tmp, &size);
     if (!r)
         r = finish_backup(cli, fd, tmp, path, force);
     if (r)

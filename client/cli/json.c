@@ -249,3 +249,13 @@ json_t *mf_json_event(const struct mf_rec_event_row *row)
     json_object_set_new(object, "data", data ? data : json_null());
     return object;
 }
+
+json_t *mf_json_cells(const json_t *row)
+{
+    json_int_t cells = json_integer_value(json_object_get(row, "cells"));
+    char text[32] = "";
+    for (int cell = 0; cell < 8; cell++)
+        if (cells >> cell & 1)
+            snprintf(text + strlen(text), sizeof text - strlen(text), "%s%d", *text ? "," : "", cell);
+    return json_string(text);
+}

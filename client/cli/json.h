@@ -18,6 +18,8 @@ json_t *mf_json_msgpack(struct mf_str bytes, const struct mf_desc *desc);
 json_t *mf_json_event(const struct mf_rec_event_row *row);
 /* Text that need not be UTF-8: what is not is shown as \xNN. */
 json_t *mf_json_text(struct mf_str text);
+/* "0,2" of the bits of a row's "cells". */
+json_t *mf_json_cells(const json_t *row);
 json_t *mf_json_u64(uint64_t value); /* as text above what JSON integers hold here */
 
 #endif

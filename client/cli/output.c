@@ -64,6 +64,8 @@ const char *mf_output_cell(const json_t *value, enum mf_column_style style, int6
         snprintf(text, size, "%s", json_string_value(value));
     else if (json_is_integer(value))
         snprintf(text, size, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
+    else if (json_is_real(value))
+        snprintf(text, size, "%.1f", json_real_value(value));
     else if (json_is_boolean(value))
         snprintf(text, size, "%s", json_is_true(value) ? "yes" : "no");
     else if (json_is_object(value))

@@ -242,6 +242,31 @@ static void say_cache(struct line *line, const struct mf_ev_node_image *e)
     say_rest(line, e->text);
 }
 
+/* Room that is kept for failures. */
+static void say_headroom(struct line *line, const struct mf_event *event)
+{
+    switch (event->kind) {
+    case MF_EV_HEADROOM_SET:
+        if (event->headroom_set.level.len)
+            say(line, "room is kept for the loss of any one %.*s", S(event->headroom_set.level));
+        else
+            say(line, "no room is kept for failures but where a group asks for it");
+        break;
+    case MF_EV_HEADROOM_DEGRADED:
+        say(line,
+            "%" PRIu64 " instances could not be re-placed if their domain were lost now, %" PRIu64
+            " others could",
+            event->headroom_degraded.unprotected, event->headroom_degraded.protected);
+        break;
+    case MF_EV_HEADROOM_RESTORED:
+        say(line, "all of %" PRIu64 " instances could be re-placed again if their domain were lost",
+            event->headroom_restored.protected);
+        break;
+    default:
+        break;
+    }
+}
+
 /* What can be provisioned, and where it lies ready. */
 static void say_wares(struct line *line, const struct mf_event *event)
 {
@@ -474,6 +499,7 @@ const char *mf_sentence(const struct mf_rec_event_row *row, char text[MF_SENTENC
     if (desc && desc->kind > MF_MSG_COUNT &&
         !mf_event_decode(desc->kind, row->data, &arena, &event, &error)) {
         say_cluster(&line, &event);
+        say_headroom(&line, &event);
         say_wares(&line, &event);
         say_control(&line, &event);
         say_node_control(&line, &event);

@@ -8,9 +8,15 @@
  *     offering: small
  *     policy: at-least       # or at-most
  *     spread: host           # or none
- *     fit: spread            # or best-fit
+ *     fit: best-fit          # or spread, room, balance, l2, dot; default: the cluster's
  *     labels: {team: shop}   # the group's own
  *     require: {rack: r1}    # a node must have
+ *     rules:
+ *       prefer: {disk: nvme}
+ *       forbid: {gpu: "yes"}
+ *       spread_by: rack
+ *       max_skew: 1
+ *       apart: [db, cache]   # groups
  *     spares: 1              # booted beyond count, to take the place of one that fails
  *     network: default       # as its nodes know it
  *     health:

@@ -135,6 +135,17 @@ static int read_inner(const struct mf_yaml *self, const struct mf_field *field, 
     return r;
 }
 
+/* Of a record that is nothing but a name, the name alone will do: [db, cache]. */
+static int read_item(const struct mf_yaml *self, const struct mf_field *field, yaml_node_t *node,
+                     void *record)
+{
+    const struct mf_field *only = &field->record->fields[0];
+    struct mf_str *text = (struct mf_str *)((char *)record + only->offset);
+    if (node->type != YAML_SCALAR_NODE || field->record->n_fields != 1 || only->kind != MF_F_NAME)
+        return read_inner(self, field, node, record);
+    return mf_yaml_scalar(self, field->name, node, text) ? -EINVAL : read_text(self, only, node, *text);
+}
+
 static int read_list(const struct mf_yaml *self, const struct mf_field *field, yaml_node_t *node, void *at)
 {
     struct {
@@ -151,8 +162,8 @@ static int read_list(const struct mf_yaml *self, const struct mf_field *field, y
     list.items = mf_arena_alloc(self->arena, (n + 1) * field->record->size);
     memset(list.items, 0, (n + 1) * field->record->size);
     for (; list.n < n; list.n++)
-        if (read_inner(self, field, mf_yaml_node(self, node->data.sequence.items.start[list.n]),
-                       list.items + list.n * field->record->size))
+        if (read_item(self, field, mf_yaml_node(self, node->data.sequence.items.start[list.n]),
+                      list.items + list.n * field->record->size))
             return -EINVAL;
     memcpy(at, &list, sizeof list);
     return 0;

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # Every benchmark, one JSON object a line, on the release build. The long ones take minutes; run it on an idle machine.
-#   tests/bench/run.sh [provision create warm-birth neighbour guest-death spare node-death node-silence broker-kill memory shell-birth thousand core partitions false-verdicts swarm-false-verdicts swarm-mass-loss container-up container-restart container-kill image-cold]
+#   tests/bench/run.sh [provision create warm-birth neighbour guest-death spare node-death node-silence broker-kill memory shell-birth thousand core rack-loss headroom partitions false-verdicts swarm-false-verdicts swarm-mass-loss container-up container-restart container-kill image-cold]
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 build=${MAYFLY_BUILD:-build/release}
 export MAYFLY_BIN=$PWD/$build/bin MAYFLY_IMAGE_ROOT=$PWD/$build/images PYTHONDONTWRITEBYTECODE=1
 python=/usr/bin/python3
-[ $# -gt 0 ] || set -- provision create warm-birth neighbour guest-death spare node-death node-silence broker-kill memory shell-birth thousand core partitions false-verdicts swarm-false-verdicts swarm-mass-loss container-up container-restart container-kill image-cold
+[ $# -gt 0 ] || set -- provision create warm-birth neighbour guest-death spare node-death node-silence broker-kill memory shell-birth thousand core rack-loss headroom partitions false-verdicts swarm-false-verdicts swarm-mass-loss container-up container-restart container-kill image-cold
 
 with_cluster() { # driver, command...: a one-node cluster around the command, which sees MAYFLY_BROKER, MAYFLY_KEY and $scratch
     local driver=$1 state scratch code=0
@@ -36,6 +36,9 @@ for bench; do
     thousand) $python tests/bench/shells.py thousand ;;
     memory) $python tests/bench/memory.py ;;
     core) "$build/bench/bench-core" ;;
+    rack-loss) "$build/bench/bench-rack-loss" ;;
+    placement) "$build/bench/bench-placement" ;;
+    headroom) "$build/bench/bench-headroom" ;;
     partitions) $python tests/bench/partitions.py ;;
     false-verdicts) $python tests/bench/false_verdicts.py ;;
     swarm-false-verdicts) $python tests/bench/swarm.py false-verdicts --minutes "${MAYFLY_MINUTES:-10}" ;;

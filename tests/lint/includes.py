@@ -12,9 +12,11 @@ ROOMS = {  # folder: folders whose headers it may include
     "protocol/system": {"protocol"},
     "protocol/http": {"protocol"},
     "protocol/transport": {"protocol", "protocol/system"},
-    "broker/core": {"protocol"},
-    "broker/edge": {"protocol", "protocol/system", "protocol/http", "protocol/transport", "broker/core", "broker/edge/store"},
+    "broker/placement": {"protocol"},
+    "broker/core": {"protocol", "broker/placement"},
+    "broker/edge": {"protocol", "protocol/system", "protocol/http", "protocol/transport", "broker/placement", "broker/core", "broker/edge/store"},
     "broker/edge/store": {"protocol"},
+    "broker/plan": {"protocol", "protocol/transport", "protocol/system", "broker/core", "broker/placement", "broker/edge", "broker/edge/store"},
     "worker/keeper": {"protocol", "protocol/system", "worker/shell", "worker/keeper/lease"},
     "worker/keeper/lease": {"protocol"},
     "worker/core": {"protocol"},
@@ -26,8 +28,8 @@ ROOMS = {  # folder: folders whose headers it may include
     "client/lib": {"protocol", "protocol/transport"},
     "client/cli": {"protocol", "protocol/transport", "client/lib"},
 }
-CORES = {"broker/core", "worker/core", "worker/keeper/lease", "health/core"}
-CORE_SYSTEM = {"stdbool.h", "stddef.h", "stdint.h", "inttypes.h", "string.h", "stdlib.h", "stdio.h", "errno.h", "limits.h", "stdarg.h", "sys/queue.h"}
+CORES = {"broker/placement", "broker/core", "worker/core", "worker/keeper/lease", "health/core"}
+CORE_SYSTEM = {"stdbool.h", "stddef.h", "stdint.h", "inttypes.h", "string.h", "stdlib.h", "stdio.h", "errno.h", "limits.h", "stdarg.h", "math.h", "sys/queue.h"}
 WORLD_CALLS = re.compile(r"\b(time|clock_gettime|gettimeofday|rand|random|getrandom|fopen|open|socket|pthread_create|getenv|usleep|sleep)\s*\(")
 COMMENT_OR_STRING = re.compile(r'"(\\.|[^"\\\n])*"|/\*.*?\*/|//[^\n]*', re.S)
 ONLY = [(re.compile(r"libvirt/"), "worker/driver"), (re.compile(r"sqlite3\.h"), "broker/edge/store"), (re.compile(r"microhttpd\.h"), "protocol/http"), (re.compile(r"zmq\.h|czmq\.h"), None)]

@@ -192,9 +192,23 @@ static bool nodes_well(struct mf_sim_world *world, char *ret_why, size_t size)
     return true;
 }
 
+/* What it says, or what another says of it, may keep it waiting where there is room. */
+static bool is_picky(const struct mf_sim_world *world, const struct mf_sim_group *group)
+{
+    struct mf_sim_group *other;
+    size_t cursor = 0;
+    bool picky =
+        group->picky || mf_sim_weather_cells(world->weather); /* no cell may have what the whole has */
+    while (mf_map_next(world->model->groups, &cursor, (void **)&other))
+        picky |= other->apart[0] && strcmp(other->apart, group->name) == 0;
+    return picky;
+}
+
 /* Would a guest of this size fit on any node, by what really is there? */
 static const char *where_it_fits(struct mf_sim_world *world, const struct mf_sim_group *group)
 {
+    if (is_picky(world, group))
+        return NULL;
     for (uint32_t n = 0; n < world->n_nodes; n++) {
         const struct mf_sim_hypervisor *hypervisor = &world->nodes[n]->hypervisor;
         const struct mf_sim_nodeview *view =
@@ -208,7 +222,8 @@ static const char *where_it_fits(struct mf_sim_world *world, const struct mf_sim
         if (used.vcpus <= hypervisor->capacity.vcpus && used.memory_mib <= hypervisor->capacity.memory_mib &&
             used.disk_mib <= hypervisor->capacity.disk_mib &&
             (group->policy != MF_POLICY_AT_MOST || world->nodes[n]->fences) && !is_delayed(world, view) &&
-            (!group->zone[0] || strcmp(group->zone, view->zone) == 0))
+            (!group->zone[0] || strcmp(group->zone, view->zone) == 0) &&
+            (!group->never[0] || strcmp(group->never, view->zone) != 0))
             return view->name;
     }
     return NULL;

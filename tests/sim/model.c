@@ -117,6 +117,11 @@ static void group_created(struct mf_sim_model *self, const struct mf_ev_group_cr
                                    .waits_ready = ev->health.ready > MF_READINESS_NONE};
     mf_sim_model_text(group->name, sizeof(group->name), ev->group);
     mf_sim_model_zone(group->zone, ev->require);
+    mf_sim_model_zone(group->never, ev->rules.forbid);
+    if (ev->rules.apart.n)
+        mf_sim_model_text(group->apart, sizeof(group->apart), ev->rules.apart.items[0].group);
+    group->node_max = ev->rules.node_max;
+    group->picky = ev->rules.max_skew || ev->rules.with.n || group->apart[0] || group->node_max;
     const struct mf_rec_resources *size = mf_map_get_str(self->offerings, ev->offering);
     if (mf_sim_model_active_group(self, group->name))
         mf_sim_fail(self->world, "I1", "group %s was created while it exists", group->name);

@@ -22,6 +22,10 @@ struct mf_sim_group {
     mf_ms changed;    /* its number of slots, on the world's clock */
     struct mf_rec_resources size;
     char zone[64];        /* required label zone=, or empty */
+    char never[64];       /* forbidden label zone=, or empty */
+    char apart[64];       /* group in whose zones it must not be, or empty */
+    uint64_t node_max;    /* of it on one node; 0: any number */
+    bool picky;           /* room alone is not enough for it */
     struct mf_map *slots; /* by number */
 };
 struct mf_sim_instance {
@@ -69,6 +73,7 @@ struct mf_sim_model {
     struct mf_sim_instance *living; /* not gone */
     struct mf_sim_group *watched;   /* a scenario wants it to be single, whatever its policy */
     bool frozen;                    /* cluster.frozen */
+    bool headroom;                  /* room is kept for failures */
     uint32_t doubting;              /* monitors that doubt their own hearing */
     mf_ms thawed, doubted;          /* the last time either changed */
     struct mf_map *halted;          /* images, by name */

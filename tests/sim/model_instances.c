@@ -128,6 +128,36 @@ static struct mf_sim_instance *instance_moves(struct mf_sim_model *self, struct 
 }
 
 /* Placed once, and again on the same node only, when that came back without it. */
+static bool keeps_from(const struct mf_sim_group *group, const struct mf_sim_group *other)
+{
+    return (group->apart[0] && strcmp(group->apart, other->name) == 0) ||
+           (other->apart[0] && strcmp(other->apart, group->name) == 0);
+}
+
+/* I4: nothing is placed where its group, or another, said that it must not be. */
+static void check_rules(struct mf_sim_model *self, const struct mf_sim_instance *placed)
+{
+    const struct mf_sim_group *group = placed->group;
+    const struct mf_sim_nodeview *view = placed->view;
+    uint64_t there = 0;
+    char name[200], other[200];
+    if (group->never[0] && strcmp(group->never, view->zone) == 0)
+        mf_sim_fail(self->world, "I4", "%s was placed in zone %s, which its group forbids",
+                    mf_sim_instance_name(placed, name), view->zone);
+    for (const struct mf_sim_instance *at = self->living; at; at = at->next) {
+        if (!at->view || at->forgotten)
+            continue;
+        there += at->group == group && at->view == view;
+        if (at->group != group && keeps_from(group, at->group) && strcmp(at->view->zone, view->zone) == 0)
+            mf_sim_fail(self->world, "I4", "%s was placed in zone %s, apart from which is to be kept %s",
+                        mf_sim_instance_name(placed, name), view->zone, mf_sim_instance_name(at, other));
+    }
+    if (group->node_max && there > group->node_max)
+        mf_sim_fail(self->world, "I4", "%s was placed on %s as one of %llu, and %llu may be there",
+                    mf_sim_instance_name(placed, name), view->name, (unsigned long long)there,
+                    (unsigned long long)group->node_max);
+}
+
 static void instance_placed(struct mf_sim_model *self, struct mf_uuid id, struct mf_str node)
 {
     struct mf_sim_instance *instance = instance_moves(self, id, MF_INSTANCE_STATE_PLACED);
@@ -147,6 +177,8 @@ static void instance_placed(struct mf_sim_model *self, struct mf_uuid id, struct
                     mf_sim_instance_name(instance, name), view->name, mf_node_state_word(view->state),
                     view->cordoned ? ", cordoned" : "", view->draining ? ", draining" : "",
                     view->quarantined ? ", quarantined" : "");
+    if (self->world->options.profile == MF_SIM_SMALL)
+        check_rules(self, instance);
 }
 
 static void instance_running(struct mf_sim_model *self, struct mf_uuid id)

@@ -172,6 +172,9 @@ void mf_sim_model_node_row(struct mf_sim_model *self, const struct mf_sim_row *r
     case MF_EV_CLUSTER_THAWED:
         freeze_moves(self, event->kind == MF_EV_CLUSTER_FROZEN);
         break;
+    case MF_EV_HEADROOM_SET:
+        self->headroom = event->headroom_set.level.len > 0;
+        break;
     case MF_EV_MONITOR_SUSPENDED:
     case MF_EV_MONITOR_RESUMED:
         self->doubting += event->kind == MF_EV_MONITOR_SUSPENDED ? 1u : -1u;

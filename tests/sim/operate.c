@@ -23,6 +23,12 @@ static void about_cluster(struct mf_sim_entry *entry, enum mf_kind kind)
     entry->message.thaw.request_id = mf_str(entry->request_id);
 }
 
+static void about_headroom(struct mf_sim_entry *entry, const char *level)
+{
+    about_cluster(entry, MF_MSG_HEADROOM);
+    entry->message.headroom.level = text_of(entry, level);
+}
+
 /* A stranger with a name of ours, on the first node that has one; NULL if there is none. */
 static const struct mf_sim_guest *some_stranger(const struct mf_sim_world *world)
 {
@@ -64,8 +70,10 @@ void mf_sim_operate(struct mf_sim_world *world, struct mf_sim_entry *entry)
         about_node(entry, MF_MSG_NODE_FORGET, node);
     else if (dice < 88)
         about_cluster(entry, MF_MSG_FREEZE);
-    else if (dice < 96)
+    else if (dice < 93)
         about_cluster(entry, MF_MSG_THAW);
+    else if (dice < 96)
+        about_headroom(entry, dice < 95 ? "host" : "rack");
     else if (dice < 98)
         about_node(entry, MF_MSG_IMAGE_RELEASE, "crash");
     else
@@ -96,7 +104,7 @@ static const char *halted_image(const struct mf_sim_world *world)
 
 bool mf_sim_operate_mends(const struct mf_sim_world *world)
 {
-    return world->model->frozen || held_node(world) || halted_image(world) || some_stranger(world);
+    return world->model->frozen || world->model->headroom || held_node(world) || halted_image(world) || some_stranger(world);
 }
 
 void mf_sim_operate_mend(struct mf_sim_world *world, struct mf_sim_entry *entry)
@@ -105,6 +113,8 @@ void mf_sim_operate_mend(struct mf_sim_world *world, struct mf_sim_entry *entry)
     const struct mf_sim_guest *stranger = some_stranger(world);
     if (world->model->frozen)
         about_cluster(entry, MF_MSG_THAW);
+    else if (world->model->headroom)
+        about_headroom(entry, ""); /* what is kept for failures is no room */
     else if (node)
         about_node(entry, MF_MSG_NODE_UNCORDON, node);
     else if (image)

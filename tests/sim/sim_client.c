@@ -88,6 +88,65 @@ static void add_offering(struct mf_sim_entry *entry, uint32_t i)
     offering->disk_mib = 1024;
 }
 
+static struct mf_labels one_label(struct mf_sim_entry *entry, const char *key, const char *value)
+{
+    struct mf_label *label = mf_arena_alloc(&entry->arena, sizeof(*label));
+    *label = (struct mf_label){mf_str(key), mf_str(value)};
+    return (struct mf_labels){label, 1};
+}
+
+/* Another group of the same client, whether it is there or not. */
+static struct mf_rec_group_name *another(struct mf_sim_client *self, struct mf_sim_entry *entry,
+                                         const char *group, uint64_t spec)
+{
+    struct mf_rec_group_name *name = mf_arena_alloc(&entry->arena, sizeof(*name));
+    unsigned n = mf_sim_weather_groups(self->world->weather);
+    for (unsigned i = 0; i < n; i++) {
+        const char *other = self->ledger.groups[(spec + i) % n].name;
+        if (strcmp(other, group) == 0)
+            continue;
+        name->group = mf_str(other);
+        return name;
+    }
+    return NULL;
+}
+
+static void rule(struct mf_sim_client *self, struct mf_sim_entry *entry, const char *group, uint64_t spec)
+{
+    struct mf_rec_rules *rules = &entry->message.provision.rules;
+    switch (spec & 15) {
+    case 1:
+    case 2:
+        rules->spread_by = mf_str("rack");
+        rules->max_skew = spec & 2 ? 2 : 0;
+        return;
+    case 3:
+        rules->pack_by = mf_str("zone");
+        return;
+    case 4:
+        rules->node_max = 2;
+        return;
+    case 5:
+        rules->forbid = one_label(entry, "zone", "b");
+        return;
+    case 6:
+        rules->prefer = one_label(entry, "zone", "c");
+        rules->priority = 80;
+        return;
+    case 7:
+        rules->apart.items = another(self, entry, group, spec >> 4);
+        rules->apart.n = rules->apart.items != NULL;
+        rules->apart_by = mf_str(rules->apart.n ? "zone" : "");
+        return;
+    case 8:
+        rules->with.items = another(self, entry, group, spec >> 4);
+        rules->with.n = rules->with.items != NULL;
+        return;
+    default:
+        return;
+    }
+}
+
 /* A specification is a number; its bits choose. The same number is the same specification. */
 static void provision(struct mf_sim_client *self, struct mf_sim_entry *entry, const char *group,
                       uint64_t spec, uint64_t count)
@@ -98,6 +157,8 @@ static void provision(struct mf_sim_client *self, struct mf_sim_entry *entry, co
     message->request_id = mf_str(entry->request_id);
     message->group = arena_text(entry, "%s", group);
     message->count = count;
+    message->override =
+        self->role == MF_ROLE_OPERATOR; /* a client is refused what headroom has no room for */
     message->image = mf_str(mf_sim_weather_image(self->world->weather, (spec >> 9) & 15));
     if (spec & 128 && mf_sim_weather_fences(self->world->weather))
         message->policy = MF_POLICY_AT_MOST;
@@ -114,11 +175,10 @@ static void provision(struct mf_sim_client *self, struct mf_sim_entry *entry, co
         message->health.boot_ms = mf_sim_weather_boot_limit(self->world->weather);
     }
     message->spares = (spec >> 14 & 3) == 3 ? 2 : 0;
-    if ((spec & 0x70) == 0x70 && self->world->options.profile != MF_SIM_LARGE) {
-        struct mf_label *label = mf_arena_alloc(&entry->arena, sizeof(*label));
-        *label = (struct mf_label){mf_str("zone"), mf_str("a")};
-        message->require = (struct mf_labels){label, 1};
-    }
+    if ((spec & 0x70) == 0x70 && self->world->options.profile != MF_SIM_LARGE)
+        message->require = one_label(entry, "zone", "a");
+    if (self->world->options.profile == MF_SIM_SMALL)
+        rule(self, entry, group, spec >> 16);
 }
 
 /* The id of a living instance of the group, as its user would have read it in a list; empty if there is none.
@@ -148,6 +208,7 @@ static void change(struct mf_sim_client *self, struct mf_sim_entry *entry, const
         entry->message.scale.request_id = mf_str(entry->request_id);
         entry->message.scale.group = arena_text(entry, "%s", group->name);
         entry->message.scale.count = mf_sim_below(world, 1 + mf_sim_weather_slots(world->weather));
+        entry->message.scale.override = self->role == MF_ROLE_OPERATOR;
     } else {
         entry->message.kind = MF_MSG_DESTROY;
         entry->message.destroy.request_id = mf_str(entry->request_id);
@@ -199,7 +260,7 @@ static void ask_something(struct mf_sim_client *self)
     if (self->ledger.groups[which].active)
         change(self, entry, &self->ledger.groups[which]);
     else
-        provision(self, entry, self->ledger.groups[which].name, mf_sim_below(world, 1 << 16),
+        provision(self, entry, self->ledger.groups[which].name, mf_sim_below(world, 1 << 24),
                   first_count(self));
     ask(self, entry);
 }

@@ -95,12 +95,19 @@ static void watch(struct mf_sim_node *node, struct mf_uuid id)
 static void end_list(struct mf_sim_job *job)
 {
     struct mf_sim_node *node = job->node;
-    mf_sim_agent_feed(node, &(struct mf_worker_event){.kind = MF_WORKER_LISTED,
-                                                      .capacity = node->hypervisor.capacity,
-                                                      .guests = job->guests,
-                                                      .n_guests = job->n_guests,
-                                                      .code = job->code,
-                                                      .list_ticket = job->ticket});
+    const struct mf_rec_resources *capacity = &node->hypervisor.capacity;
+    struct mf_rec_cell cells[2] = {
+        {.vcpus = capacity->vcpus / 2, .memory_mib = capacity->memory_mib / 2},
+        {.vcpus = capacity->vcpus - capacity->vcpus / 2, .memory_mib = capacity->memory_mib / 2}};
+    mf_sim_agent_feed(node,
+                      &(struct mf_worker_event){.kind = MF_WORKER_LISTED,
+                                                .capacity = *capacity,
+                                                .cells = cells,
+                                                .n_cells = mf_sim_weather_cells(node->world->weather) ? 2 : 0,
+                                                .guests = job->guests,
+                                                .n_guests = job->n_guests,
+                                                .code = job->code,
+                                                .list_ticket = job->ticket});
     if (job->code != MF_E_OK || node->watched_life == node->life)
         return; /* an agent has its keeper watch what its first list finds, and after that what it makes */
     node->watched_life = node->life;

@@ -15,6 +15,7 @@ struct mf_sim_weather {
     unsigned create_fails, destroy_fails, hangs, slow, guest_deaths, deaths_missed, fsync_fails;
     struct mf_sim_path path;
     struct mf_rec_resources capacity;
+    bool cells;
     struct mf_broker_config broker;
 };
 
@@ -72,6 +73,9 @@ static void draw_broker(struct mf_sim_weather *self)
     broker->orders_per_node = (uint32_t)ONE_OF(world, 1, 4, 256);
     broker->list_page = (uint32_t)ONE_OF(world, 2, 500);
     broker->snapshot_rows = (uint32_t)ONE_OF(world, 0, 40, 200, 1000);
+    broker->placement = mf_place_policy_named(
+        (enum mf_policy_name)ONE_OF(world, MF_POLICY_NAME_ROOM, MF_POLICY_NAME_ROOM, MF_POLICY_NAME_SPREAD,
+                                    MF_POLICY_NAME_BALANCE, MF_POLICY_NAME_FIRST_FIT));
     memset(broker->pulse_secret, 7, sizeof(broker->pulse_secret));
 }
 
@@ -95,6 +99,7 @@ static void draw_make(struct mf_sim_weather *self)
     self->die_with_me = mf_sim_chance(world, 30);
     self->fences = mf_sim_chance(world, 75);
     self->quick = mf_sim_chance(world, 40);
+    self->cells = mf_sim_chance(world, 15);
     self->heal_bound = 420000; /* a node that failed often is kept waiting for up to 5 minutes */
 }
 
@@ -130,6 +135,7 @@ static void obey(struct mf_sim_weather *self, const struct mf_sim_script *script
     self->broker = script->broker;
     self->capacity = (struct mf_rec_resources){.vcpus = 1000, .memory_mib = 1000000, .disk_mib = 10000000};
     self->lanes = 4;
+    self->cells = false;
     self->die_with_me = self->drifts = self->strangers = self->bad_images = self->reboots_change = false;
     self->fences = true;
     mf_sim_weather_calm(self);
@@ -195,6 +201,11 @@ mf_ms mf_sim_weather_heal_bound(const struct mf_sim_weather *self)
 mf_ms mf_sim_weather_pause(const struct mf_sim_weather *self)
 {
     return self->pause_ms;
+}
+
+bool mf_sim_weather_cells(const struct mf_sim_weather *self)
+{
+    return self->cells;
 }
 
 struct mf_rec_resources mf_sim_weather_capacity(const struct mf_sim_weather *self)

@@ -23,6 +23,7 @@ mf_ms mf_sim_weather_heal_bound(
     const struct mf_sim_weather *self);                        /* I8: well within this, once they are over */
 mf_ms mf_sim_weather_pause(const struct mf_sim_weather *self); /* between two faults, at most */
 struct mf_rec_resources mf_sim_weather_capacity(const struct mf_sim_weather *self);
+bool mf_sim_weather_cells(const struct mf_sim_weather *self); /* hosts have two NUMA cells */
 struct mf_sim_path mf_sim_weather_path(const struct mf_sim_weather *self);
 int32_t mf_sim_weather_drift(struct mf_sim_weather *self);
 const struct mf_broker_config *mf_sim_weather_broker(const struct mf_sim_weather *self);

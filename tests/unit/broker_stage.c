@@ -209,6 +209,8 @@ void stage_raw(struct stage *s)
 {
     *s = (struct stage){.next_handle = 1000, .sent = calloc(STAGE_SENT_MAX, sizeof(*s->sent))};
     mf_broker_config_default(&s->config);
+    s->config.placement =
+        mf_place_policy_named(MF_POLICY_NAME_SPREAD); /* births go where there is most room */
     s->config.seed = 42;
     s->config.breaker_nodes = 0; /* these stages are small, and lose most of their nodes; see stage_breaker */
     s->b = mf_broker_new(&s->config);

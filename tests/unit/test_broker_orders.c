@@ -2,6 +2,7 @@
  */
 #include "broker_stage.h"
 #include "check.h"
+#include "pooled.h"
 #include "describe.h"
 
 #include <setjmp.h>
@@ -133,7 +134,7 @@ static void test_create_failures_back_off(void **state)
         stage_forget_sent(&s);
         stage_answer(&s, 0, &order, "image");
         assert_null(stage_current(&s, "web", 0));
-        assert_int_equal(((struct mf_node *)s.b->nodes.items[0])->used.vcpus, 0);
+        assert_int_equal(mf_pooled_used(s.b, s.b->nodes.items[0]).vcpus, 0);
         before = s.now;
         while (!stage_last(&s, 0, MF_MSG_ORDER_CREATE))
             stage_pass(&s, mf_broker_deadline(s.b) - s.now);

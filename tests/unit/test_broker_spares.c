@@ -176,6 +176,7 @@ static void test_members_before_spares(void **state)
     stage_hello(&s, 0, NULL, 0);
     provision(&s, 4, 4, false, MF_POLICY_AT_LEAST); /* room for four */
     stage_answer_all(&s);
+    assert_int_equal(stage_count_rows(&s, MF_EV_SLOT_PROMOTED), 0); /* they had the room at once */
     assert_int_equal(web(&s)->running, 4);
     assert_int_equal(web(&s)->spares_running, 0);
     assert_int_equal(stage_count_state(&s, MF_INSTANCE_STATE_PENDING), 4);

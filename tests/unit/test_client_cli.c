@@ -114,6 +114,28 @@ static void misuse_is_two(void **state)
         "mayfly provision --group web --count 3 --image tiny --offering small --ping 0s",
         "mayfly provision --group web --count 3 --image tiny --offering small --check udp:53",
         "mayfly provision --group web --count 3 --image tiny --offering small --spares 1001",
+        "mayfly provision --group web --count 3 --image tiny --offering small --fit snug",
+        "mayfly provision --group web --count 3 --image tiny --offering small --prefer rack",
+        "mayfly provision --group web --count 3 --image tiny --offering small --spread-by rack=r1",
+        "mayfly provision --group web --count 3 --image tiny --offering small --max-skew 0",
+        "mayfly provision --group web --count 3 --image tiny --offering small --node-max 4097",
+        "mayfly provision --group web --count 3 --image tiny --offering small --apart Db",
+        "mayfly provision --group web --count 3 --image tiny --offering small --apart a --apart b --apart c "
+        "--apart d --apart e --apart f --apart g --apart h --apart i",
+        "mayfly provision --group web --count 3 --image tiny --offering small --priority 101",
+        "mayfly place web",
+        "mayfly place --explain",
+        "mayfly place --explain web --offering small",
+        "mayfly place --explain web --spread-by rack",
+        "mayfly place --explain web web",
+        "mayfly place --explain --offering small --rows 501",
+        "mayfly capacity all",
+        "mayfly headroom",
+        "mayfly headroom rack=r1",
+        "mayfly plan",
+        "mayfly plan --drain",
+        "mayfly plan --rows 3",
+        "mayfly plan node-1",
         "mayfly console web",
         "mayfly image add tiny --kernel x",
         "mayfly image add tiny",
@@ -151,6 +173,9 @@ static void failure_is_one(void **state)
 {
     assert_int_equal(run("mayfly groups --broker tcp://127.0.0.1:1 --key /nonexistent"), MF_EXIT_FAILED);
     assert_int_equal(run("mayfly apply -f /nonexistent"), MF_EXIT_FAILED);
+    assert_int_equal(run("mayfly plan --store /nonexistent --drain node-1"), MF_EXIT_FAILED);
+    assert_int_equal(run("mayfly plan --drain node-1 --broker tcp://127.0.0.1:1 --key /nonexistent"),
+                     MF_EXIT_FAILED);
     assert_int_equal(run("mayfly apply -f /tmp"), MF_EXIT_FAILED);
     assert_int_equal(run("mayfly dev status --state /nonexistent"), MF_EXIT_FAILED);
     assert_int_equal(run("mayfly dev env --state /tmp"), MF_EXIT_FAILED);

@@ -71,11 +71,12 @@ static void shows_rows_with_every_key(void **state)
                                       .offering = mf_str("small"),
                                       .created_ms = 5,
                                       .cause = 9};
-    expect(mf_json_struct(&mf_rec_instance_row_desc, &row),
-           "{\"id\":\"" ID_TEXT "\",\"group\":\"web\",\"slot\":3,\"generation\":1,\"state\":\"pending\","
-           "\"node\":null,\"image\":\"tiny\","
-           "\"offering\":\"small\",\"created_ms\":5,\"running_ms\":null,\"cause\":9,\"reason\":null,"
-           "\"current\":false,\"ready_ms\":null,\"address\":null,\"spare\":false,\"born\":null}");
+    expect(
+        mf_json_struct(&mf_rec_instance_row_desc, &row),
+        "{\"id\":\"" ID_TEXT "\",\"group\":\"web\",\"slot\":3,\"generation\":1,\"state\":\"pending\","
+        "\"node\":null,\"image\":\"tiny\","
+        "\"offering\":\"small\",\"created_ms\":5,\"running_ms\":null,\"cause\":9,\"reason\":null,"
+        "\"current\":false,\"ready_ms\":null,\"address\":null,\"spare\":false,\"born\":null,\"cells\":null}");
 }
 
 static void refuses_what_is_not_whole(void **state)

@@ -71,6 +71,29 @@ static void understands_health(void **state)
     assert_int_equal(health->checks.items[1].fall, 5);
 }
 
+static void understands_rules(void **state)
+{
+    assert_int_equal(parse(GOOD "fit: room\nrules:\n  prefer: {disk: nvme}\n  forbid: {gpu: yes}\n"
+                                "  spread_by: rack\n  max_skew: 1\n  node_max: 2\n  apart: [db, cache]\n"
+                                "  apart_by: rack\n  with:\n    - {group: hub}\n  priority: 0\n"
+                                "  headroom: rack\n"),
+                     0);
+    const struct mf_rec_rules *rules = &spec.provision.rules;
+    assert_int_equal(spec.provision.fit, MF_FIT_ROOM);
+    assert_true(mf_str_is(rules->prefer.items[0].key, "disk") &&
+                mf_str_is(rules->forbid.items[0].value, "yes"));
+    assert_true(mf_str_is(rules->spread_by, "rack") && mf_str_is(rules->headroom, "rack"));
+    assert_int_equal(rules->max_skew, 1);
+    assert_int_equal(rules->node_max, 2);
+    assert_int_equal(rules->apart.n, 2);
+    assert_true(mf_str_is(rules->apart.items[1].group, "cache") &&
+                mf_str_is(rules->with.items[0].group, "hub"));
+    unsigned priority = 0;
+    while (strcmp(mf_rec_rules_desc.fields[priority].name, "priority"))
+        priority++;
+    assert_true(rules->has >> priority & 1); /* last of all: that was said, and is not the default */
+}
+
 static struct mf_rec_offering offering;
 
 static int parse_offering(const char *text)
@@ -147,6 +170,14 @@ static void says_where(void **state)
         {GOOD "health:\n  checks:\n    - {kind: tcp}\n", "g.yaml:7: checks: port is missing"},
         {GOOD "health:\n  checks: [{kind: tcp, port: 0}]\n", "g.yaml:6: port: 0 is not within 1..65535"},
         {GOOD "health:\n  checks: [1, 2, 3, 4, 5]\n", "g.yaml:6: checks: 5 are more than the limit of 4"},
+        {GOOD "fit: snug\n", "g.yaml:5: fit: \"snug\" is not one of its words: spread or best-fit or"},
+        {GOOD "rules: rack\n", "g.yaml:5: rules: expected a mapping of keys"},
+        {GOOD "rules:\n  spread_over: rack\n", "g.yaml:6: unknown key \"spread_over\""},
+        {GOOD "rules:\n  max_skew: 10001\n", "g.yaml:6: max_skew: 10001 is not within 0..10000"},
+        {GOOD "rules:\n  apart: db\n", "g.yaml:6: apart: expected a list"},
+        {GOOD "rules:\n  apart: [Db]\n", "g.yaml:6: group: \"Db\" is not a name"},
+        {GOOD "rules:\n  apart: [[db]]\n", "g.yaml:6: apart: expected a mapping of keys"},
+        {GOOD "rules:\n  with: [{}]\n", "g.yaml:6: with: group is missing"},
         {GOOD "spares: 1001\n", "g.yaml:5: spares: 1001 is not within 0..1000"},
         {GOOD "user_data_file: a\nuser_data_file: b\n",
          "g.yaml:6: user_data_file is said twice, first on line 5"},
@@ -210,10 +241,15 @@ static int end(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(understands_the_least), cmocka_unit_test(understands_all),
-        cmocka_unit_test(understands_health),    cmocka_unit_test(understands_an_offering),
-        cmocka_unit_test(understands_a_file),    cmocka_unit_test(says_where),
-        cmocka_unit_test(survives_any_cut),      cmocka_unit_test(understands_the_example),
+        cmocka_unit_test(understands_the_least),
+        cmocka_unit_test(understands_all),
+        cmocka_unit_test(understands_health),
+        cmocka_unit_test(understands_rules),
+        cmocka_unit_test(understands_an_offering),
+        cmocka_unit_test(understands_a_file),
+        cmocka_unit_test(says_where),
+        cmocka_unit_test(survives_any_cut),
+        cmocka_unit_test(understands_the_example),
     };
     return cmocka_run_group_tests(tests, NULL, end);
 }

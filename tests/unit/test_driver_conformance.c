@@ -154,9 +154,10 @@ static void await_line(const struct guest *guest, const char *line)
 
 static void test_capacity(void **state)
 {
-    struct mf_rec_resources capacity = {0};
+    struct mf_driver_capacity capacity = {0};
     assert_int_equal(ops->capacity(driver, &capacity, error), 0);
-    assert_true(capacity.vcpus > 0 && (capacity.memory_mib > 0 || strcmp(kind, "test") == 0));
+    assert_true(capacity.all.vcpus > 0 && (capacity.all.memory_mib > 0 || strcmp(kind, "test") == 0));
+    assert_true(capacity.n_cells != 1 && capacity.n_cells <= MF_DRIVER_CELLS_MAX);
     assert_true(ops->type(driver)[0]);
 }
 
@@ -195,11 +196,30 @@ static void test_foreign(void **state)
     assert_int_equal(n, 1);
     assert_string_equal(guests[0].name, "");
     free(guests);
-    struct mf_rec_resources capacity = {
+    struct mf_driver_capacity capacity = {
         0}; /* 16 CPUs at 400 percent, less the two of the domain that is not ours */
     assert_int_equal(ops->capacity(driver, &capacity, error), 0);
-    assert_int_equal(capacity.vcpus, 16 * 4 - 2);
-    assert_int_equal(capacity.memory_mib, 0); /* it has more than the whole node */
+    assert_int_equal(capacity.all.vcpus, 16 * 4 - 2);
+    assert_int_equal(capacity.all.memory_mib, 0); /* it has more than the whole node */
+    assert_int_equal(capacity.n_cells, 2);
+    assert_int_equal(capacity.cells[0].vcpus, 8 * 4 - 1);
+    assert_int_equal(capacity.cells[1].vcpus, 8 * 4 - 1);
+}
+
+/* The first cell is everywhere, the eighth nowhere here. */
+static void test_cells(void **state)
+{
+    struct guest guest;
+    int64_t pid;
+    guest_make(&guest, mf_world_id(), NULL);
+    guest.spec.cells = 0x80;
+    assert_true(ops->create(driver, &guest.spec, &pid, error) < 0);
+    assert_non_null(strstr(error, "NUMA cells 0x80"));
+    assert_gone(&guest);
+    guest.spec.cells = 1;
+    create(&guest);
+    destroy(guest.id, 0);
+    assert_gone(&guest);
 }
 
 /* ---- at-most guests */
@@ -618,14 +638,15 @@ static int first(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_capacity),       cmocka_unit_test(test_foreign),
-        cmocka_unit_test(test_life),           cmocka_unit_test(test_bad_spec),
-        cmocka_unit_test(test_hostile_names),  cmocka_unit_test(test_parallel),
-        cmocka_unit_test(test_overtaken),      cmocka_unit_test(test_killed),
-        cmocka_unit_test(test_frozen),         cmocka_unit_test(test_boot),
-        cmocka_unit_test(test_poweroff),       cmocka_unit_test(test_times),
-        cmocka_unit_test(test_at_most),        cmocka_unit_test(test_at_most_denied),
-        cmocka_unit_test(test_at_most_killed), cmocka_unit_test(test_leave),
-        cmocka_unit_test(test_leave_lost),     cmocka_unit_test(test_leave_half_made)};
+        cmocka_unit_test(test_cells),          cmocka_unit_test(test_life),
+        cmocka_unit_test(test_bad_spec),       cmocka_unit_test(test_hostile_names),
+        cmocka_unit_test(test_parallel),       cmocka_unit_test(test_overtaken),
+        cmocka_unit_test(test_killed),         cmocka_unit_test(test_frozen),
+        cmocka_unit_test(test_boot),           cmocka_unit_test(test_poweroff),
+        cmocka_unit_test(test_times),          cmocka_unit_test(test_at_most),
+        cmocka_unit_test(test_at_most_denied), cmocka_unit_test(test_at_most_killed),
+        cmocka_unit_test(test_leave),          cmocka_unit_test(test_leave_lost),
+        cmocka_unit_test(test_leave_half_made)};
     return cmocka_run_group_tests_name("conformance, first process", tests, open_driver, close_driver);
 }
 

@@ -1,8 +1,8 @@
 /* test_driver_guest.c - real QEMU guests that say how they are, are contained, and have what their order
  * says: the libvirt driver in an embedded root, the tiny guest, emulated. Two processes: the second hears
  * what was said while none listened. */
+#include "driver_guest.h"
 #include "driver_libvirt.h"
-#include "driver_world.h"
 #include "process.h"
 
 #include <errno.h>
@@ -21,12 +21,7 @@
 
 enum { BOOT_LIMIT_MS = 90000, TOLD_MAX = 64 };
 
-static const char *image;
 static bool private_mounts;
-static char cmdline[1024];
-static struct mf_driver *driver;
-static const struct mf_driver_ops *const ops = &mf_driver_libvirt;
-static char error[512];
 
 static const char late_text[] = "01990000-0000-7000-8000-00000000aaaa",
                   early_text[] = "01990000-0000-7000-8000-00000000bbbb";
@@ -93,6 +88,8 @@ static int open_driver(void **state)
 {
     static const struct mf_driver_network networks[] = {
         {.name = "taps", .kind = MF_NETWORK_TAP, .source = "mft"}};
+    static char leases[512]; /* the driver keeps it; a world's path is soon another */
+    snprintf(leases, sizeof leases, "%s", mf_world_path("leases"));
     struct mf_driver_config config = {.root = mf_world_path("libvirt"),
                                       .domain_type = "qemu",
                                       .cpu_ratio_percent = 100,
@@ -100,68 +97,20 @@ static int open_driver(void **state)
                                       .ready = on_ready,
                                       .unwell = on_unwell,
                                       .address = on_address,
-                                      .lease_file = mf_world_path("leases"),
+                                      .lease_file = leases,
                                       .networks = networks,
                                       .n_networks = 1};
-    if (ops->open(&config, &driver, error) == 0)
-        return 0;
-    printf("open: %s\n", error);
-    return -1;
-}
-
-static int close_driver(void **state)
-{
-    if (driver)
-        ops->close(driver);
-    driver = NULL;
-    return 0;
+    return driver_open(&config);
 }
 
 /* ---- guests */
 
-struct guest {
-    struct mf_uuid id;
-    char text[MF_UUID_TEXT], kernel[512], initrd[512], dir[512], disk[512], console[512], seed[512];
-    struct mf_rec_offering offering;
-    struct mf_rec_guest_health health;
-    struct mf_driver_spec spec;
-};
-
 static void make(struct guest *guest, struct mf_uuid id, const char *user_data)
 {
-    memset(guest, 0, sizeof *guest);
-    guest->id = id;
-    mf_uuid_text(id, guest->text);
-    snprintf(guest->dir, sizeof guest->dir, "%s", mf_world_path("instances-%s", guest->text));
+    char text[MF_UUID_TEXT];
+    guest_say(guest, id, mf_world_path("instances-%s", mf_uuid_text(id, text)));
     mkdir(guest->dir, 0711);
-    snprintf(guest->kernel, sizeof guest->kernel, "%s/vmlinuz", image);
-    snprintf(guest->initrd, sizeof guest->initrd, "%s/initrd", image);
-    snprintf(guest->disk, sizeof guest->disk, "%s", mf_world_path("%s.qcow2", guest->text));
-    snprintf(guest->console, sizeof guest->console, "%s", mf_world_path("%s.log", guest->text));
     snprintf(guest->seed, sizeof guest->seed, "%s", mf_world_seed(guest->text, user_data));
-    guest->spec = (struct mf_driver_spec){.id = id,
-                                          .name = "default/web/3#1",
-                                          .epoch = 4,
-                                          .vcpus = 1,
-                                          .memory_mib = 128,
-                                          .disk_mib = 64,
-                                          .kernel = guest->kernel,
-                                          .initrd = guest->initrd,
-                                          .cmdline = cmdline,
-                                          .seed = guest->seed,
-                                          .disk = guest->disk,
-                                          .console = guest->console,
-                                          .dir = guest->dir,
-                                          .offering = &guest->offering,
-                                          .health = &guest->health};
-}
-
-static int64_t create(struct guest *guest)
-{
-    int64_t pid = -1;
-    if (ops->create(driver, &guest->spec, &pid, error) < 0)
-        fail_msg("create: %s", error);
-    return pid;
 }
 
 static void refused(struct guest *guest, const char *why)
@@ -353,6 +302,59 @@ static void a_pinned_guest_has_its_own_cpu(void **state)
         assert_false(driver->pins.all[i].taken);
 }
 
+static void tells_cells(struct guest *guest, uint8_t cells, uint64_t vcpus, const char *answer)
+{
+    make(guest, mf_world_id(),
+         "#!/bin/sh\nmkdir -p /sys\nmount -t sysfs sysfs /sys 2>/dev/null\n"
+         "echo \"cells: $(cat /sys/devices/system/node/online)\"\n");
+    guest->spec.cells = cells;
+    guest->spec.vcpus = vcpus;
+    create(guest);
+    MF_WORLD_AWAIT(mf_world_file_has(guest->console, answer), BOOT_LIMIT_MS);
+}
+
+static void a_guest_sits_in_its_cell(void **state)
+{
+    struct guest guest;
+    tells_cells(&guest, 1, 1, "cells: 0\r");
+    destroy(&guest);
+}
+
+/* A host of one cell is told to the driver as two with a CPU each: its guest has two cells of its own. */
+static void a_guest_of_two_cells_has_two(void **state)
+{
+    struct mf_topology *topology = &driver->topology;
+    struct guest guest;
+    unsigned char maps[2] = {0};
+    if (topology->n_cells != 1 || topology->n_cpus != 2)
+        skip();
+    topology->cells[1] = topology->cells[0];
+    topology->n_cells = 2;
+    topology->cpus[1].cell = 1;
+    tells_cells(&guest, 3, 2, "cells: 0-1\r");
+    virDomainPtr domain = domain_of(&guest);
+    assert_int_equal(virDomainGetVcpuPinInfo(domain, 2, maps, 1, 0), 2);
+    virDomainFree(domain);
+    assert_int_equal(maps[0], 1 << topology->cpus[0].id);
+    assert_int_equal(maps[1], 1 << topology->cpus[1].id);
+    destroy(&guest);
+    topology->n_cells = 1;
+    topology->cpus[1].cell = 0;
+}
+
+static void its_memory_is_huge_pages_where_there_are_any(void **state)
+{
+    struct guest guest;
+    if (!driver->topology.hugepage_kib)
+        skip(); /* vm.nr_hugepages is 0 here */
+    make(&guest, mf_world_id(), "");
+    guest.offering.hugepages = true;
+    guest.spec.cells = 1;
+    create(&guest);
+    MF_WORLD_AWAIT(mf_world_file_has(guest.console, "mayfly: ready"), BOOT_LIMIT_MS);
+    destroy(&guest);
+}
+
 static void what_the_host_has_not_is_refused(void **state)
 {
     struct guest guest;
@@ -458,39 +460,27 @@ static int first(void)
         cmocka_unit_test(a_disk_that_fails_is_an_unwell_guest),
         cmocka_unit_test(nobody_is_without_caps),
         cmocka_unit_test(a_pinned_guest_has_its_own_cpu),
+        cmocka_unit_test(a_guest_sits_in_its_cell),
+        cmocka_unit_test(a_guest_of_two_cells_has_two),
+        cmocka_unit_test(its_memory_is_huge_pages_where_there_are_any),
         cmocka_unit_test(what_the_host_has_not_is_refused),
         cmocka_unit_test(a_tap_is_named_after_the_guest_and_a_lease_tells_its_address),
         cmocka_unit_test(a_disk_boots_by_itself),
         cmocka_unit_test(some_are_left),
     };
-    return cmocka_run_group_tests_name("guest, first process", tests, open_driver, close_driver);
+    return cmocka_run_group_tests_name("guest, first process", tests, open_driver, driver_close);
 }
 
 static int second(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(nothing_said_is_lost)};
-    return cmocka_run_group_tests_name("guest, second process", tests, open_driver, close_driver);
-}
-
-static bool read_cmdline(void)
-{
-    char path[512];
-    snprintf(path, sizeof path, "%s/cmdline", image);
-    FILE *file = fopen(path, "re");
-    bool read = file && fgets(cmdline, sizeof cmdline, file);
-    if (file)
-        fclose(file);
-    cmdline[strcspn(cmdline, "\n")] = 0;
-    return read;
+    return cmocka_run_group_tests_name("guest, second process", tests, open_driver, driver_close);
 }
 
 int main(int argc, char **argv)
 {
-    image = argc > 1 ? argv[1] : "images/tiny";
-    if (geteuid() != 0 || !read_cmdline()) {
-        printf("real guests need root, QEMU and the tiny guest in %s\n", image);
+    if (!guest_image(argc > 1 ? argv[1] : ""))
         return 77;
-    }
     /* What is mounted here goes with us, however we end. */
     private_mounts = unshare(CLONE_NEWNS) == 0 && mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0;
     int (*const phases[])(void) = {first, second};

@@ -313,18 +313,35 @@ static void test_long_root(void **state)
     ops->close(driver);
 }
 
+static void test_cells(void **state)
+{
+    struct mf_driver *driver = open_null("cells=4,hugepages=1024");
+    struct mf_driver_capacity capacity;
+    assert_int_equal(ops->capacity(driver, &capacity, error), 0);
+    assert_true(capacity.n_cells == 4 && capacity.all.hugepages_mib == 1024);
+    assert_int_equal(capacity.cells[3].hugepages_mib, 256);
+    assert_int_equal(4 * capacity.cells[0].vcpus, capacity.all.vcpus);
+    struct mf_driver_spec spec = {
+        .id = mf_world_id(), .name = "default/g/0#1", .epoch = 1, .vcpus = 1, .memory_mib = 64, .cells = 16};
+    int64_t pid;
+    assert_int_equal(ops->create(driver, &spec, &pid, error), -EINVAL);
+    spec.cells = 9;
+    assert_int_equal(ops->create(driver, &spec, &pid, error), 0);
+    close_empty(driver);
+    struct mf_driver_config config = {.root = mf_world_root, .null_program = program, .script = "cells=9"};
+    assert_int_equal(ops->open(&config, &driver, error), -EINVAL);
+    assert_string_equal(error, "script: cells: at most 8");
+}
+
 static int phase(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_script),
-                                       cmocka_unit_test(test_no_program),
-                                       cmocka_unit_test(test_addresses_are_told_and_listed),
-                                       cmocka_unit_test(test_hang),
-                                       cmocka_unit_test(test_faults),
-                                       cmocka_unit_test(test_wellbeing),
-                                       cmocka_unit_test(test_tool),
-                                       cmocka_unit_test(test_many),
-                                       cmocka_unit_test(test_long_root),
-                                       cmocka_unit_test(test_stand_in_dies)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_cells),        cmocka_unit_test(test_script),
+        cmocka_unit_test(test_no_program),   cmocka_unit_test(test_addresses_are_told_and_listed),
+        cmocka_unit_test(test_hang),         cmocka_unit_test(test_faults),
+        cmocka_unit_test(test_wellbeing),    cmocka_unit_test(test_tool),
+        cmocka_unit_test(test_many),         cmocka_unit_test(test_long_root),
+        cmocka_unit_test(test_stand_in_dies)};
     return cmocka_run_group_tests_name("driver_null", tests, NULL, NULL);
 }
 

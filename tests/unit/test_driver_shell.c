@@ -2,7 +2,7 @@
  * becomes a guest that knows nothing of having been one. The second process finds what the first left, as a
  * restarted agent does: a guest that was a shell, shells that nobody took, and those whose taking was cut
  * off. */
-#include "driver_world.h"
+#include "driver_guest.h"
 #include "process.h"
 #include "shell_process.h"
 
@@ -20,12 +20,6 @@
 
 enum { BOOT_LIMIT_MS = 60000, SEED_BYTES = 1 << 20 };
 
-static const char *image;
-static char cmdline[1024];
-static const struct mf_driver_ops *ops;
-static struct mf_driver *driver;
-static char error[512];
-
 static const char survivor_text[] = "01990000-0000-7000-8000-00000000beef",
                   renamed_text[] = "01990000-0000-7000-8000-0000000000aa",
                   held_text[] = "01990000-0000-7000-8000-0000000000bb",
@@ -40,28 +34,10 @@ static int open_driver(void **state)
                                       .domain_type = "qemu",
                                       .cpu_ratio_percent = 400,
                                       .died = mf_world_died};
-    if (ops->open(&config, &driver, error) < 0) {
-        printf("open: %s\n", error);
-        return -1;
-    }
-    return 0;
-}
-
-static int close_driver(void **state)
-{
-    if (driver)
-        ops->close(driver);
-    driver = NULL;
-    return 0;
+    return driver_open(&config);
 }
 
 /* ---- guests and shells */
-
-struct guest {
-    struct mf_uuid id;
-    char text[MF_UUID_TEXT], kernel[512], initrd[512], dir[256], disk[512], console[512], seed[512];
-    struct mf_driver_spec spec;
-};
 
 static struct mf_uuid id_of(const char *text)
 {
@@ -70,31 +46,11 @@ static struct mf_uuid id_of(const char *text)
     return id;
 }
 
-static void guest_say(struct guest *guest, const char *folder, struct mf_uuid id)
+static void say(struct guest *guest, const char *folder, struct mf_uuid id)
 {
-    memset(guest, 0, sizeof *guest);
-    guest->id = id;
-    mf_uuid_text(id, guest->text);
+    char text[MF_UUID_TEXT];
     mkdir(mf_world_path("%s", folder), 0755);
-    snprintf(guest->dir, sizeof guest->dir, "%s", mf_world_path("%s/%s", folder, guest->text));
-    snprintf(guest->kernel, sizeof guest->kernel, "%s/vmlinuz", image);
-    snprintf(guest->initrd, sizeof guest->initrd, "%s/initrd", image);
-    snprintf(guest->disk, sizeof guest->disk, "%s/disk.qcow2", guest->dir);
-    snprintf(guest->console, sizeof guest->console, "%s/console.log", guest->dir);
-    snprintf(guest->seed, sizeof guest->seed, "%s/seed.iso", guest->dir);
-    guest->spec = (struct mf_driver_spec){.id = id,
-                                          .name = "default/web/3#1",
-                                          .epoch = 4,
-                                          .vcpus = 1,
-                                          .memory_mib = 128,
-                                          .disk_mib = 64,
-                                          .kernel = guest->kernel,
-                                          .initrd = guest->initrd,
-                                          .cmdline = cmdline,
-                                          .dir = guest->dir,
-                                          .disk = guest->disk,
-                                          .console = guest->console,
-                                          .seed = guest->seed};
+    guest_say(guest, id, mf_world_path("%s/%s", folder, mf_uuid_text(id, text)));
 }
 
 static struct mf_digest kind_of(const struct guest *guest)
@@ -107,7 +63,7 @@ static struct mf_digest kind_of(const struct guest *guest)
 
 static void shell_make(struct guest *shell, struct mf_uuid id)
 {
-    guest_say(shell, "shells", id);
+    say(shell, "shells", id);
     mkdir(shell->dir, 0755);
     int fd = open(shell->seed, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
     assert_true(fd >= 0 && ftruncate(fd, SEED_BYTES) == 0);
@@ -129,7 +85,7 @@ static void copy(const char *from, const char *to)
 /* What the agent does: the seed into the shell's own file, the folder to the guest's name. */
 static void become(struct guest *guest, struct mf_uuid id, const struct guest *shell, const char *user_data)
 {
-    guest_say(guest, "instances", id);
+    say(guest, "instances", id);
     copy(mf_world_seed(guest->text, user_data), shell->seed);
     if (rename(shell->dir, guest->dir) < 0)
         fail_msg("rename: %s", strerror(errno));
@@ -140,14 +96,6 @@ static size_t idle_shells(void)
 {
     struct mf_driver_shell shells[MF_DRIVER_SHELLS_MAX];
     return ops->shells(driver, shells, MF_DRIVER_SHELLS_MAX);
-}
-
-static int64_t create(const struct guest *guest)
-{
-    int64_t pid = -1;
-    if (ops->create(driver, &guest->spec, &pid, error) < 0)
-        fail_msg("create: %s", error);
-    return pid;
 }
 
 static bool listed(struct mf_uuid id, struct mf_driver_guest *ret_guest)
@@ -217,8 +165,8 @@ static void test_idle(void **state)
 static void test_kinds(void **state)
 {
     struct guest a, b;
-    guest_say(&a, "instances", mf_world_id());
-    guest_say(&b, "instances", mf_world_id());
+    say(&a, "instances", mf_world_id());
+    say(&b, "instances", mf_world_id());
     b.spec.epoch = 9;
     b.spec.at_most = true;
     snprintf(b.spec.name, sizeof b.spec.name, "other/db/0#7");
@@ -377,7 +325,7 @@ static void test_found(void **state)
     assert_true(listed(id_of(survivor_text), &found));
     assert_true(found.running && found.pid > 1);
     assert_string_equal(found.name, "default/web/3#1");
-    guest_say(&guest, "instances", id_of(survivor_text));
+    say(&guest, "instances", id_of(survivor_text));
     await_line(&guest, second_line);
     assert_int_equal(create(&guest), found.pid);
     assert_int_equal(mf_process_kill_guest((pid_t)found.pid, guest.id, 5000), 0);
@@ -402,7 +350,7 @@ static void test_close_ends_them(void **state)
 {
     struct guest shell;
     shell_make(&shell, mf_world_id());
-    close_driver(state);
+    driver_close(state);
     assert_int_equal(mf_process_find_guest(shell.id), 0);
 }
 
@@ -411,42 +359,26 @@ static int first(void)
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_kinds),  cmocka_unit_test(test_idle),
                                        cmocka_unit_test(test_become), cmocka_unit_test(test_dies),
                                        cmocka_unit_test(test_stale),  cmocka_unit_test(test_at_most)};
-    return cmocka_run_group_tests_name("shells", tests, open_driver, close_driver);
+    return cmocka_run_group_tests_name("shells", tests, open_driver, driver_close);
 }
 
 static int leaving(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_leave), cmocka_unit_test(test_leave_held)};
-    return cmocka_run_group_tests_name("shells, process that is killed", tests, open_driver, close_driver);
+    return cmocka_run_group_tests_name("shells, process that is killed", tests, open_driver, driver_close);
 }
 
 static int finding(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_others_are_gone), cmocka_unit_test(test_found),
                                        cmocka_unit_test(test_close_ends_them)};
-    return cmocka_run_group_tests_name("shells, restarted process", tests, open_driver, close_driver);
-}
-
-static bool can_run(void)
-{
-    char path[512];
-    snprintf(path, sizeof path, "%s/cmdline", image);
-    FILE *file = fopen(path, "re");
-    if (file && fgets(cmdline, sizeof cmdline, file))
-        cmdline[strcspn(cmdline, "\n")] = 0;
-    if (file)
-        fclose(file);
-    return cmdline[0] && geteuid() == 0 && access("/usr/bin/qemu-system-x86_64", X_OK) == 0;
+    return cmocka_run_group_tests_name("shells, restarted process", tests, open_driver, driver_close);
 }
 
 int main(int argc, char **argv)
 {
     int (*const phases[])(void) = {first, leaving, finding};
-    image = argc > 1 ? argv[1] : "";
-    ops = &mf_driver_libvirt;
-    if (!can_run()) {
-        printf("SKIPPED: real guests need root, QEMU and the tiny guest (deploy/images/tiny/build.sh)\n");
+    if (!guest_image(argc > 1 ? argv[1] : ""))
         return 77;
-    }
     return mf_world_run(phases, sizeof phases / sizeof *phases);
 }

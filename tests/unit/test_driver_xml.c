@@ -1,7 +1,6 @@
 /* test_driver_xml.c - a guest as XML: hostile values stay values, what XML cannot hold is refused, the
  * identity comes back. */
 #include "domain_xml.h"
-#include "pins.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -65,7 +64,8 @@ static void has(struct mf_buf *buf, const char *part, bool is)
 static void test_containment(void **state)
 {
     struct mf_driver_spec spec = spec_of("default/web/3#12");
-    struct mf_domain_host host = {.type = "kvm", .cell = -1};
+    const struct mf_topology topology = {.cells = {{.nodes = "0"}, {.nodes = "1"}}, .n_cells = 2};
+    struct mf_domain_host host = {.type = "kvm"};
     struct mf_rec_offering offering = {0};
     spec.disk = "/d.qcow2";
     struct mf_buf buf = written(&spec, &host);
@@ -88,15 +88,22 @@ static void test_containment(void **state)
 
     const struct mf_driver_network bridge = {.kind = MF_NETWORK_BRIDGE, .source = "br0"};
     offering = (struct mf_rec_offering){.uncapped = true, .net_bytes_s = 5000, .hugepages = true};
-    host = (struct mf_domain_host){
-        .type = "kvm", .network = &bridge, .cpus = {4, 6}, .n_cpus = 2, .cell = 1, .ready_socket = "/r.sock"};
+    host = (struct mf_domain_host){.type = "kvm",
+                                   .network = &bridge,
+                                   .cpus = {4, 6},
+                                   .n_cpus = 2,
+                                   .binds = true,
+                                   .cells = 2,
+                                   .topology = &topology,
+                                   .hugepage_kib = 2048,
+                                   .ready_socket = "/r.sock"};
     buf = written(&spec, &host);
     has(&buf, "iotune", false);
     has(&buf, "<interface type='bridge'><source bridge='br0'/><mac", true);
     has(&buf, "<bandwidth><inbound average='4'/><outbound average='4'/></bandwidth>", true);
     has(&buf, "<vcpupin vcpu='1' cpuset='6'/><emulatorpin cpuset='4,6'/>", true);
     has(&buf, "<memory mode='strict' nodeset='1'/>", true);
-    has(&buf, "<hugepages/>", true);
+    has(&buf, "<hugepages><page size='2048' unit='KiB'/></hugepages>", true);
     has(&buf, " cpus='4,6'", true);
     has(&buf, "path='/r.sock'/><target type='virtio' name='org.mayfly.ready'/>", true);
     has(&buf, "guest_agent", false);
@@ -129,34 +136,6 @@ static void test_networks(void **state)
     assert_int_equal(mf_driver_network_find(&config, NULL, error)->kind, MF_NETWORK_USER);
     assert_null(mf_driver_network_find(&config, "m", error));
     assert_non_null(strstr(error, "knows no network \"m\""));
-}
-
-static void test_pins(void **state)
-{
-    static const char topology[] =
-        "<host><topology><cells num='2'><cell id='0'><cpus num='2'><cpu id='0' core_id='0'/>"
-        "<cpu id='1'/></cpus></cell><cell id='1'><cpus num='4'><cpu id='2'/><cpu id='3'/>"
-        "<cpu id='4'/><cpu id='5'/></cpus></cell></cells></topology><cpu id='9'/></host>";
-    struct mf_pins pins = {0};
-    struct mf_uuid a = {.bytes = {1}}, b = {.bytes = {2}}, c = {.bytes = {3}};
-    struct mf_domain_host one = {0}, two = {0}, three = {0}, four = {0};
-    char error[512];
-    mf_pins_read(&pins, topology);
-    assert_int_equal(pins.n, 6);
-    assert_int_equal(mf_pins_take(&pins, a, 2, &one, error), 0); /* the fullest cell that has room */
-    assert_true(one.cell == 0 && one.n_cpus == 2 && one.cpus[0] == 0 && one.cpus[1] == 1);
-    assert_int_equal(mf_pins_take(&pins, b, 3, &two, error), 0);
-    assert_true(two.cell == 1 && two.n_cpus == 3 && two.cpus[0] == 2);
-    assert_int_equal(mf_pins_take(&pins, c, 2, &three, error), -ENOSPC);
-    assert_string_equal(error, "2 host CPUs of its own are wanted, and 1 of 6 are nobody's yet");
-    mf_pins_give_back(&pins, a);
-    assert_int_equal(mf_pins_take(&pins, c, 3, &three, error), 0); /* where it fits nowhere whole: anywhere */
-    assert_true(three.cell == -1 && three.n_cpus == 3);
-    mf_pins_give_back(&pins, c);
-    mf_pins_claim(&pins, c, "0,1,"); /* as a domain's metadata says */
-    mf_pins_claim(&pins, a, "x");
-    assert_int_equal(mf_pins_take(&pins, a, 2, &four, error), -ENOSPC);
-    mf_pins_free(&pins);
 }
 
 static void test_hostile(void **state)
@@ -235,8 +214,7 @@ static void test_identity(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_containment), cmocka_unit_test(test_networks),
-                                       cmocka_unit_test(test_pins),        cmocka_unit_test(test_all_values),
-                                       cmocka_unit_test(test_hostile),     cmocka_unit_test(test_names),
-                                       cmocka_unit_test(test_identity)};
+                                       cmocka_unit_test(test_all_values),  cmocka_unit_test(test_hostile),
+                                       cmocka_unit_test(test_names),       cmocka_unit_test(test_identity)};
     return cmocka_run_group_tests_name("driver_xml", tests, NULL, NULL);
 }

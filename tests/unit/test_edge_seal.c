@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include "blobs.h"
+#include "scratch.h"
 #include "seal.h"
 #include "secret.h"
 
@@ -53,10 +54,9 @@ static int set_up(void **state)
 
 static int tear_down(void **state)
 {
-    char command[128];
     close_store();
-    snprintf(command, sizeof command, "rm -rf %s", folder);
-    return system(command);
+    scratch_remove(folder);
+    return 0;
 }
 
 static int begin(const char *given, struct mf_seal *ret_seal, struct mf_seal_key *ret_key)

@@ -8,6 +8,7 @@
 
 #include "fetch.h"
 #include "listings.h"
+#include "scratch.h"
 
 #include <dirent.h>
 #include <openssl/evp.h>
@@ -57,13 +58,6 @@ static void hear_file(void *arg, const struct mf_msg_file_progress *file, bool t
     pthread_mutex_unlock(&world->lock);
 }
 
-static void run(const char *format, const char *arg)
-{
-    char command[512];
-    snprintf(command, sizeof command, format, arg);
-    assert_int_equal(system(command), 0);
-}
-
 static void begin(struct world *world)
 {
     char error[512];
@@ -92,7 +86,7 @@ static int teardown(void **state)
 {
     struct world *world = *state;
     assert_true(mf_fetch_close(&world->fetch, 10000));
-    run("rm -rf %s", world->dir);
+    scratch_remove(world->dir);
     free(world);
     return 0;
 }
@@ -209,7 +203,7 @@ static void what_is_not_published(void **state)
     image.disk_sha256.bytes[5] ^= 1;
     fails_with(world, 1, &image, MF_E_IMAGE, "have digest");
     snprintf(page, sizeof page, "file://%s/page", world->dir);
-    run("printf '<!DOCTYPE html><p>sign in' > %s", page + 7);
+    scratch_write(page + 7, "<!DOCTYPE html><p>sign in", 25);
     image.disk = mf_str(page);
     fails_with(world, 2, &image, MF_E_IMAGE, "web page");
     image.disk = mf_str("file:///dev/zero");
@@ -247,11 +241,11 @@ static void damage_is_found_and_mended(void **state)
     assert_int_equal(fetch(world, 1, &image), MF_E_OK);
     mf_fetch_drop(world->fetch, 1);
     path_of(world, &image, path);
-    run("printf x | dd of=%s bs=1 seek=1000000 conv=notrunc status=none", path); /* changed under our feet */
+    scratch_poke(path, 1000000, false); /* changed under our feet */
     assert_int_equal(fetch(world, 2, &image), MF_E_OK);
     assert_int_equal(count_news(world, MF_IMAGE_PROGRESS_FAILED), 1); /* and fetched anew */
     assert_int_equal(count_news(world, MF_IMAGE_PROGRESS_CACHED), 2);
-    run("truncate -s 1M %s", path); /* while no agent ran */
+    assert_int_equal(truncate(path, 1 << 20), 0); /* while no agent ran */
     restart(world);
     assert_int_equal(fetch(world, 3, &image), MF_E_OK);
     assert_int_equal(count_news(world, MF_IMAGE_PROGRESS_CACHED), 1);
@@ -265,10 +259,7 @@ static void rechecked_in_time(void **state)
     assert_int_equal(fetch(world, 1, &image), MF_E_OK);
     mf_fetch_drop(world->fetch, 1);
     path_of(world, &image, path);
-    run("p=%s; touch -r $p $p.stamp; printf x | dd of=$p bs=1 conv=notrunc status=none; touch -r $p.stamp "
-        "$p; rm "
-        "$p.stamp",
-        path); /* the same size and time */
+    scratch_poke(path, 0, true); /* the same size and time */
     world->config.recheck_s = 1;
     restart(world);
     await(world, &world->damaged);
@@ -279,8 +270,10 @@ static void list_for(struct world *world, const char *below, const char *name,
                      const struct mf_rec_image *image)
 {
     char dir[256], error[512];
+    snprintf(dir, sizeof dir, "%s/%s", world->dir, below);
+    (void)mkdir(dir, 0755); /* it may be there */
     snprintf(dir, sizeof dir, "%s/%s/%s", world->dir, below, name);
-    run("mkdir -p %s", dir);
+    assert_int_equal(mkdir(dir, 0755), 0);
     assert_int_equal(mf_listing_write(dir, image, error), 0);
 }
 
@@ -310,7 +303,8 @@ static void the_least_recently_used_goes(void **state)
         path_of(world, &images[i], path);
         assert_int_equal(access(path, F_OK) == 0, i != 4);
     }
-    run("rm -r %s/instances", world->dir);
+    snprintf(path, sizeof path, "%s/instances", world->dir);
+    scratch_remove(path);
     images[5] = origin(world, 'y', 3, urls[5]);
     assert_int_equal(fetch(world, 13, &images[5]), MF_E_OK);
     assert_int_equal(count_news(world, MF_IMAGE_PROGRESS_EVICTED), 4);
@@ -335,18 +329,19 @@ static void what_will_never_fit(void **state)
 static void a_part_is_resumed(void **state)
 {
     struct world *world = *state;
-    char url[128], path[256], command[700];
+    enum { PART = 1500000 };
+    char url[128], path[256], part[300];
     struct mf_rec_image image = origin(world, 'p', 2, url);
     path_of(world, &image, path);
-    snprintf(command, sizeof command, "head -c 1500000 %s > %s.part", url + 7, path);
-    run(command, "");
+    snprintf(part, sizeof part, "%s.part", path);
+    scratch_copy(url + 7, part, PART);
     restart(world);
     assert_int_equal(fetch(world, 1, &image), MF_E_OK);
     mf_fetch_drop(world->fetch, 1);
     struct mf_rec_image other = origin(world, 'q', 2, url);
     path_of(world, &other, path); /* a part of something else: begun anew */
-    snprintf(command, sizeof command, "head -c 1500000 /dev/zero > %s.part", path);
-    run(command, "");
+    snprintf(part, sizeof part, "%s.part", path);
+    scratch_copy("/dev/zero", part, PART);
     restart(world);
     assert_int_equal(fetch(world, 2, &other), MF_E_OK);
     assert_int_equal(files_in_cache(world), 2);
@@ -355,11 +350,11 @@ static void a_part_is_resumed(void **state)
 static void old_parts_are_swept(void **state)
 {
     struct world *world = *state;
-    char url[128], path[256], command[700];
+    char url[128], path[256], part[300];
     struct mf_rec_image image = origin(world, 'r', 1, url);
     path_of(world, &image, path);
-    snprintf(command, sizeof command, "touch -d '2 days ago' %s.part", path);
-    run(command, "");
+    snprintf(part, sizeof part, "%s.part", path);
+    scratch_age(part, 2 * 24 * 3600);
     restart(world);
     assert_int_equal(files_in_cache(world), 0);
 }

@@ -8,9 +8,11 @@
 
 #include "format.h"
 
+#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 enum { CLUSTER = 65536, CLUSTERS = 4, FILE_BYTES = CLUSTER * CLUSTERS };
@@ -81,11 +83,13 @@ static void good_ones(void **state)
 
 static void made_by_qemu_img(void **state)
 {
-    char path[] = "/tmp/mf-format-XXXXXX", command[256], why[MF_FORMAT_WHY] = "";
+    char path[] = "/tmp/mf-format-XXXXXX", why[MF_FORMAT_WHY] = "";
+    char *const argv[] = {"qemu-img", "create", "-q", "-f", "qcow2", path, "3G", NULL};
     struct mf_disk disk;
-    int file = mkstemp(path);
-    snprintf(command, sizeof command, "qemu-img create -q -f qcow2 %s 3G", path);
-    assert_int_equal(system(command), 0);
+    int file = mkstemp(path), status = -1;
+    pid_t pid;
+    assert_int_equal(posix_spawnp(&pid, argv[0], NULL, NULL, argv, environ), 0);
+    assert_true(waitpid(pid, &status, 0) == pid && status == 0);
     assert_int_equal(mf_format_disk(file, &disk, why), 0);
     assert_int_equal(disk.virtual_bytes, UINT64_C(3) << 30);
     close(file);

@@ -205,6 +205,28 @@ static void alive_tells_the_room(void **state)
     trace_free(&t);
 }
 
+static void of_150_percent(struct mf_worker_config *config)
+{
+    config->cpu_ratio_percent = 150;
+}
+
+/* As they were last listed: a domain that is not ours is off them, too. */
+static void hello_tells_the_cells(void **state)
+{
+    struct trace *t = trace_new(of_150_percent);
+    struct mf_rec_cell cells[] = {{.vcpus = 4, .memory_mib = 100, .hugepages_mib = 32}, {.vcpus = 6}};
+    struct mf_worker_event listed = {.kind = MF_WORKER_LISTED, .cells = cells, .n_cells = 2};
+    listed.list_ticket = t->ticket;
+    trace_feed(t, listed);
+    cells[1].vcpus = 5;
+    trace_up(t);
+    trace_skip(t);
+    listed.list_ticket = t->ticket;
+    trace_feed(t, listed);
+    trace_expect(t, "1000 say hello term=0 epoch=0 cell=4/100/32 cell=5/0/0 ratio=150 []\n");
+    trace_free(&t);
+}
+
 /* ---- a list that hangs */
 
 static void a_hung_list_is_given_up(void **state)
@@ -234,6 +256,7 @@ int main(void)
         cmocka_unit_test(the_neediest_goes_first),
         cmocka_unit_test(alive_tells_the_view),
         cmocka_unit_test(alive_tells_the_room),
+        cmocka_unit_test(hello_tells_the_cells),
         cmocka_unit_test(a_hung_list_is_given_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -56,6 +56,12 @@ static void say_message(struct trace *self, const struct mf_message *message)
         say(self, "hello term=%llu epoch=%llu", LL(message->hello.term_seen), LL(message->hello.epoch));
         for (uint32_t i = 0; i < message->hello.images.n; i++)
             say(self, " file=%u", message->hello.images.items[i].sha256.bytes[0]);
+        for (uint32_t i = 0; i < message->hello.cells.n; i++)
+            say(self, " cell=%llu/%llu/%llu", LL(message->hello.cells.items[i].vcpus),
+                LL(message->hello.cells.items[i].memory_mib),
+                LL(message->hello.cells.items[i].hugepages_mib));
+        if (message->hello.cpu_ratio_percent)
+            say(self, " ratio=%llu", LL(message->hello.cpu_ratio_percent));
         say_guests(self, message->hello.guests.items, message->hello.guests.n);
         break;
     case MF_MSG_INVENTORY:

@@ -11,7 +11,8 @@ void mf_worker_count(const struct mf_worker *self, struct mf_worker_counts *ret_
                                       .foreign = self->n_lives[MF_GUEST_FOREIGN],
                                       .reports = self->n_reports,
                                       .ignored = self->ignored,
-                                      .capacity = self->capacity};
+                                      .capacity = self->capacity,
+                                      .cells = self->n_cells};
 
     for (unsigned life = 0; life < MF_GUEST_COUNT; life++) {
         counts.guests[life].state = mf_guest_life_word(life);

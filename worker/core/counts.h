@@ -16,6 +16,7 @@ struct mf_worker_counts {
     size_t reports;                 /* not acknowledged yet */
     uint64_t ignored;
     struct mf_rec_resources capacity;
+    size_t cells; /* NUMA cells of it that are told */
 };
 
 void mf_worker_count(const struct mf_worker *self, struct mf_worker_counts *ret_counts);

@@ -53,6 +53,10 @@ void mf_outbox_hello(struct mf_worker *self, bool again)
     hello->cluster_id = self->cluster_id;
     hello->epoch = self->last_epoch;
     hello->capacity = self->capacity;
+    hello->cells.n = (uint32_t)self->n_cells;
+    hello->cells.items = mf_arena_alloc(&self->arena, sizeof self->cells);
+    memcpy(hello->cells.items, self->cells, sizeof self->cells);
+    hello->cpu_ratio_percent = config->cpu_ratio_percent;
     hello->class = mf_str(config->class);
     hello->labels = config->labels;
     hello->driver = mf_str(config->driver);

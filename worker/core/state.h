@@ -149,6 +149,8 @@ struct mf_worker {
     mf_ms drain_until, leaving_at, leaving_until; /* leaving_at: said again; leaving_until: no longer */
 
     struct mf_rec_resources capacity;
+    struct mf_rec_cell cells[MF_WORKER_CELLS_MAX];
+    size_t n_cells;
     uint64_t ticket, list_from; /* newest ticket given; oldest that makes a hello fresh */
     bool list_busy, list_wanted;
     mf_ms list_at, list_began;

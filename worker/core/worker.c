@@ -71,6 +71,10 @@ static void take_listed(struct mf_worker *self, const struct mf_worker_event *ev
     }
     self->list_at = self->now + self->config.list_ms;
     self->capacity = event->capacity;
+    MF_CHECK(event->n_cells <= MF_WORKER_CELLS_MAX);
+    self->n_cells = event->n_cells;
+    for (size_t i = 0; i < event->n_cells; i++)
+        self->cells[i] = event->cells[i];
     mf_guests_listed(self, event);
     if (event->list_ticket >= self->list_from && !mf_worker_ends(self)) /* no epoch is begun any more */
         mf_session_feed(self, MF_ON_LISTED, NULL);

@@ -35,18 +35,19 @@ struct mf_worker_config {
     char machine_id[65], boot_id[65], class[MF_NAME_MAX + 1], driver[64], probe_address[101];
     mf_ms started_ms; /* keeper's start, wall clock */
     bool guests_die_with_me;
-    bool fences;             /* the keeper can end every guest here by itself */
-    char fences_not[256];    /* why it cannot */
-    struct mf_labels labels; /* copied */
-    uint32_t create_lanes;   /* creates at once: the meter of starts; default 4 */
-    uint32_t destroy_lanes;  /* default 4 */
-    mf_ms hello_ms;          /* hello is sent again until answered; default 500 */
-    mf_ms report_ms;         /* a report is sent again until acknowledged; default 500 */
-    mf_ms list_ms;           /* the driver is listed this often, to find what no event told; default 10000 */
-    mf_ms list_limit_ms;     /* a list that takes longer is given up; default 30000 */
-    mf_ms link_ms;           /* nothing heard from the broker for this long: reconnect; default 4000 */
-    mf_ms refused_ms;        /* a refused hello is said again after this long; default 10000 */
-    mf_ms leaving_ms;        /* that it leaves is said again until answered; default 200 */
+    bool fences;                /* the keeper can end every guest here by itself */
+    char fences_not[256];       /* why it cannot */
+    struct mf_labels labels;    /* copied */
+    uint32_t cpu_ratio_percent; /* that the capacity has applied */
+    uint32_t create_lanes;      /* creates at once: the meter of starts; default 4 */
+    uint32_t destroy_lanes;     /* default 4 */
+    mf_ms hello_ms;             /* hello is sent again until answered; default 500 */
+    mf_ms report_ms;            /* a report is sent again until acknowledged; default 500 */
+    mf_ms list_ms;       /* the driver is listed this often, to find what no event told; default 10000 */
+    mf_ms list_limit_ms; /* a list that takes longer is given up; default 30000 */
+    mf_ms link_ms;       /* nothing heard from the broker for this long: reconnect; default 4000 */
+    mf_ms refused_ms;    /* a refused hello is said again after this long; default 10000 */
+    mf_ms leaving_ms;    /* that it leaves is said again until answered; default 200 */
     mf_ms left_ms; /* and no longer than this once its guests are dead, or live on without it; default 1000 */
     mf_ms retry_ms; /* a failed list is tried again after this long, a failed clean-up after five times as
                        long; default 1000 */
@@ -60,10 +61,10 @@ enum mf_worker_event_kind {
     MF_WORKER_TICK,
     MF_WORKER_LINK_UP,
     MF_WORKER_LINK_DOWN,
-    MF_WORKER_MESSAGE,  /* from the broker; blobs with bytes, valid during the feed (the edge keeps what a job
-                           needs) */
-    MF_WORKER_LISTED,   /* answer to a LIST job: list_ticket, capacity, guests; or code and text, and it is
-                           tried again */
+    MF_WORKER_MESSAGE, /* from the broker; blobs with bytes, valid during the feed (the edge keeps what a job
+                          needs) */
+    MF_WORKER_LISTED,  /* answer to a LIST job: list_ticket, capacity, cells, guests; or code and text, and it
+                          is  tried again */
     MF_WORKER_JOB_DONE, /* answer to a CREATE or DESTROY job: id, code, text, console */
     MF_WORKER_DIED,    /* the keeper or the driver says a guest ended: id, how, text, console. A hint may come
                           twice or for what we destroy */
@@ -82,6 +83,7 @@ enum mf_worker_event_kind {
     MF_WORKER_ALL_DEAD, /* it has; answered by LEFT */
     MF_WORKER_GO        /* this agent is told to end, and its guests live on */
 };
+enum { MF_WORKER_CELLS_MAX = 8 }; /* of a hello, as the message table says */
 struct mf_worker_guest {
     struct mf_uuid id;
     bool running;
@@ -93,6 +95,8 @@ struct mf_worker_event {
     enum mf_worker_event_kind kind;
     const struct mf_message *message;
     struct mf_rec_resources capacity;
+    const struct mf_rec_cell *cells; /* at most MF_WORKER_CELLS_MAX */
+    size_t n_cells;
     const struct mf_worker_guest *guests;
     size_t n_guests;
     struct mf_uuid id;

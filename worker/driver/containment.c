@@ -1,5 +1,6 @@
 /* containment.c - see containment.h. */
 #include "containment.h"
+#include "cells.h"
 #include "xml_text.h"
 
 static const struct mf_rec_offering nothing_said;
@@ -80,8 +81,11 @@ void mf_containment_cpu(const struct mf_driver_spec *spec, const struct mf_domai
 {
     const struct mf_rec_offering *o = spec->offering ? spec->offering : &nothing_said;
     if (o->hugepages)
-        mf_xml_put(buf, "<memoryBacking><hugepages/></memoryBacking>\n");
-    if (!host->cgroups && !host->n_cpus)
+        mf_xml_format(buf,
+                      "<memoryBacking><hugepages><page size='%u' unit='KiB'/></hugepages></memoryBacking>\n",
+                      host->hugepage_kib);
+    mf_cells_memory(spec, host, buf);
+    if (!host->cgroups && !host->n_cpus && !mf_cells_pinned(spec, host))
         return;
     mf_xml_put(buf, "<cputune>");
     if (host->cgroups)
@@ -89,8 +93,6 @@ void mf_containment_cpu(const struct mf_driver_spec *spec, const struct mf_domai
     if (host->cgroups && o->cpu_quota_percent && o->cpu_quota_percent < 100)
         mf_xml_format(buf, "<period>100000</period><quota>%u</quota>", o->cpu_quota_percent * 1000);
     put_pins(buf, host);
+    mf_cells_pins(spec, host, buf);
     mf_xml_put(buf, "</cputune>\n");
-    if (host->n_cpus && host->cell >= 0)
-        mf_xml_format(buf, "<numatune><memory mode='strict' nodeset='%u'/></numatune>\n",
-                      (uint64_t)host->cell);
 }

@@ -6,6 +6,7 @@
  * ephemeral disk are never flushed (cache unsafe): it dies with its guest, so there is nobody to keep a
  * promise to. */
 #include "domain_xml.h"
+#include "cells.h"
 #include "containment.h"
 #include "xml_text.h"
 
@@ -117,11 +118,23 @@ static void put_head(struct mf_buf *buf, const struct mf_driver_spec *spec, cons
                   mf_domain_name(spec, name), mf_uuid_text(spec->id, id));
     mf_xml_put(buf, "<metadata><mayfly:guest xmlns:mayfly='" MF_DOMAIN_NAMESPACE "'");
     mf_domain_attributes(spec, host, buf);
-    mf_xml_format(buf, "/></metadata>\n<memory unit='MiB'>%u</memory>\n<vcpu>%u</vcpu>\n", spec->memory_mib,
-                  spec->vcpus);
+    mf_xml_format(buf, "/></metadata>\n<memory unit='MiB'>%u</memory>\n<vcpu", spec->memory_mib);
+    mf_cells_affinity(host, buf);
+    mf_xml_format(buf, ">%u</vcpu>\n", spec->vcpus);
 }
 
-static void put_os(struct mf_buf *buf, const struct mf_driver_spec *spec, bool kvm)
+/* Under emulation the plainest CPU is the fastest; under KVM the host's own is. */
+static void put_cpu(struct mf_buf *buf, const struct mf_driver_spec *spec, const struct mf_domain_host *host)
+{
+    bool kvm = strcmp(host->type, "kvm") == 0;
+    mf_xml_put(buf,
+               kvm ? "<cpu mode='host-passthrough' check='none'>"
+                   : "<cpu mode='custom' match='exact' check='none'><model fallback='allow'>qemu64</model>");
+    mf_cells_guest(spec, host, buf);
+    mf_xml_put(buf, "</cpu>\n");
+}
+
+static void put_os(struct mf_buf *buf, const struct mf_driver_spec *spec, const struct mf_domain_host *host)
 {
     mf_xml_put(buf, "<os><type arch='x86_64' machine='q35'>hvm</type>");
     if (spec->kernel)
@@ -133,11 +146,7 @@ static void put_os(struct mf_buf *buf, const struct mf_driver_spec *spec, bool k
     if (!spec->kernel)
         mf_xml_put(buf, "<boot dev='hd'/>");
     mf_xml_put(buf, "</os>\n<features><acpi/><apic/></features>\n");
-    /* Under emulation the plainest CPU is the fastest; under KVM the host's own is. */
-    mf_xml_put(
-        buf,
-        kvm ? "<cpu mode='host-passthrough' check='none'/>\n"
-            : "<cpu mode='custom' match='exact' check='none'><model fallback='allow'>qemu64</model></cpu>\n");
+    put_cpu(buf, spec, host);
     mf_xml_put(
         buf,
         "<clock offset='utc'><timer name='hpet' present='no'/></clock>\n"
@@ -150,7 +159,7 @@ enum { SLOT_NETWORK = 2, SLOT_DISK, SLOT_SEED, SLOT_SERIAL };
 
 static void put_slot(struct mf_buf *buf, int slot)
 {
-    mf_xml_format(buf, "<address type='pci' domain='0' bus='0' slot='%d' function='0'/>", slot);
+    mf_xml_format(buf, "<address type='pci' domain='0' bus='0' slot='%u' function='0'/>", (uint64_t)slot);
 }
 
 /* Both disks share one bucket. A disk that fails stops its guest, which is told: a guest that was told itself
@@ -257,7 +266,7 @@ int mf_domain_xml(const struct mf_driver_spec *spec, const struct mf_domain_host
         mf_xml_put(buf, "<os><type>hvm</type></os>\n");
     } else {
         mf_containment_cpu(spec, host, buf);
-        put_os(buf, spec, strcmp(host->type, "kvm") == 0);
+        put_os(buf, spec, host);
         put_devices(buf, spec, host);
     }
     mf_xml_put(buf, "</domain>\n");

@@ -3,7 +3,7 @@
 #ifndef MF_DOMAIN_XML_H
 #define MF_DOMAIN_XML_H
 
-#include "driver.h"
+#include "topology.h"
 
 #define MF_DOMAIN_NAMESPACE "https://mayfly.dev/domain/1"
 
@@ -18,7 +18,10 @@ struct mf_domain_host {                      /* what the driver knows and the sp
     const struct mf_driver_network *network; /* NULL: user */
     bool cgroups;                            /* CPU time can be shared out */
     unsigned cpus[MF_DOMAIN_CPUS], n_cpus;   /* a pinned guest's own */
-    int cell;                                /* that all of them are in; -1: none to be said */
+    bool binds;                              /* where memory lies may be said */
+    uint8_t cells;                           /* of the topology, that it sits in; 0: wherever */
+    const struct mf_topology *topology;
+    uint64_t hugepage_kib;                   /* of which its memory is, where it is to be huge pages */
     const char *ready_socket, *agent_socket; /* absolute paths, or NULL */
 };
 /* Append the XML of a transient domain. 0, or -EINVAL with a sentence. */

@@ -49,6 +49,7 @@ struct mf_driver_spec { /* one guest to be made */
         *offering; /* what contains it; NULL: what an offering that says nothing does */
     const struct mf_rec_guest_health *health; /* NULL: nobody asks how it is */
     const char *network;                      /* by name; NULL: "default" */
+    uint8_t cells;        /* NUMA cells of the host that it sits in, evenly, a bit for each; 0: any */
     struct mf_uuid shell; /* one that shell_take gave, which becomes this guest; its folder is `dir` by now,
                              with this guest's seed in the very file that was its own. Zero: none */
     bool as_shell;        /* the driver's own: made, and not let run */
@@ -80,6 +81,15 @@ struct mf_driver_network {
     enum mf_network_kind kind;
     char source[16 * 4]; /* empty for user */
 };
+enum { MF_DRIVER_CELLS_MAX = 8 }; /* that a node can tell */
+struct mf_driver_capacity {       /* what may be scheduled */
+    struct mf_rec_resources all;
+    struct mf_rec_cell cells[MF_DRIVER_CELLS_MAX]; /* what of it lies in each NUMA cell */
+    uint32_t n_cells;                              /* 0: there are not two */
+};
+/* This is used by others: off the whole, and off its cells evenly. */
+void mf_driver_capacity_less(struct mf_driver_capacity *self, const struct mf_rec_resources *used);
+
 struct mf_driver_config {
     const char *uri;          /* libvirt URI; for null, unused */
     const char *root;         /* absolute directory of this driver's own files */
@@ -87,8 +97,12 @@ struct mf_driver_config {
     const char *null_program; /* path of mayfly-null, for null */
     const char *script; /* null: delays and faults, "create=10,destroy=5,boot-fail=0.1,hang-create=1"; NULL
                            for none */
-    struct mf_rec_resources capacity; /* any zero: ask the hypervisor */
+    struct mf_rec_resources capacity; /* vcpus, memory, disk: zero is to ask the hypervisor; rates: zero is
+                                         not limited; huge pages are the hypervisor's to say */
     uint32_t cpu_ratio_percent;       /* schedulable vcpus per host cpu, in percent; default 400 */
+    uint32_t reserve_cpus;            /* the host's own, before the ratio */
+    int64_t
+        reserve_memory_mib; /* likewise, of what is not huge pages; -1: a tenth, at least 512, at most half */
     /* Told from any thread that a guest ended: it is believed, so late news of an earlier life of the same
      * id, whose process runs again, must not be told. */
     void (*died)(void *arg, struct mf_uuid id, enum mf_death how, const char *text);
@@ -111,7 +125,7 @@ struct mf_driver_ops {
     void (*close)(struct mf_driver *self); /* guests live on where the driver SURVIVES */
     unsigned (*caps)(const struct mf_driver *self);
     const char *(*type)(const struct mf_driver *self); /* "qemu", "kvm", "lxc", "test", "null" */
-    int (*capacity)(struct mf_driver *self, struct mf_rec_resources *ret_capacity, char error[512]);
+    int (*capacity)(struct mf_driver *self, struct mf_driver_capacity *ret_capacity, char error[512]);
     /* 0 = runs (also if it ran already); *ret_pid its pid or 0. On failure nothing of it is left. */
     int (*create)(struct mf_driver *self, const struct mf_driver_spec *spec, int64_t *ret_pid,
                   char error[512]);

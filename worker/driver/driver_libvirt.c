@@ -12,7 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 int mf_libvirt_error(char error[512], const char *what)
@@ -272,27 +271,6 @@ static int warm_up(struct mf_driver *self, char error[512])
     return 0;
 }
 
-static int ask_capacity(struct mf_driver *self, char error[512])
-{
-    virNodeInfo info;
-    if (virNodeGetInfo(self->lanes[MF_LANE_WATCH], &info) < 0)
-        return mf_libvirt_error(error, "cannot ask for the node's size");
-    struct mf_rec_resources *c = &self->capacity;
-    *c = self->config.capacity;
-    uint64_t ratio = self->config.cpu_ratio_percent ? self->config.cpu_ratio_percent : 400,
-             memory_mib = info.memory / 1024;
-    uint64_t reserve_mib =
-        memory_mib / 10 > 512 ? memory_mib / 10 : 512; /* for the host itself and QEMU's own memory */
-    if (!c->vcpus)
-        c->vcpus = info.cpus * ratio / 100 ? info.cpus * ratio / 100 : 1;
-    if (!c->memory_mib)
-        c->memory_mib = memory_mib > 2 * reserve_mib ? memory_mib - reserve_mib : memory_mib / 2;
-    struct statvfs fs;
-    if (!c->disk_mib && statvfs(self->root, &fs) == 0)
-        c->disk_mib = (uint64_t)fs.f_bavail * fs.f_frsize / (1024 * 1024) * 95 / 100;
-    return 0;
-}
-
 /* Guests that an earlier agent made: their consoles must be kept bounded again. Those that it did not resume
  * are nobody's. */
 static void adopt(struct mf_driver *self)
@@ -318,6 +296,7 @@ static void release(struct mf_driver *self)
             virConnectClose(self->lanes[lane]);
     mf_console_destroy(&self->console);
     mf_pins_free(&self->pins);
+    mf_topology_free(&self->topology);
     size_t cursor = 0;
     for (void *guest; mf_map_next(self->guests, &cursor, &guest);)
         free(guest);
@@ -384,9 +363,7 @@ static int open_(const struct mf_driver_config *config, struct mf_driver **ret_d
     if (r == 0)
         r = warm_up(self, error);
     if (r == 0)
-        r = ask_capacity(self, error);
-    if (r == 0)
-        mf_libvirt_look_at_host(self, self->lanes[MF_LANE_WATCH]);
+        r = mf_libvirt_look_at_host(self, self->lanes[MF_LANE_WATCH], error);
     if (r == 0)
         r = mf_health_start(self, error);
     if (r == 0 && self->local && !(self->console = mf_console_new())) {
@@ -446,21 +423,19 @@ static const char *type(const struct mf_driver *self)
     return self->type;
 }
 
-static void take_off(uint64_t *amount, uint64_t used)
+/* What domains that are not ours use, as of the last list, is taken off. An operator's own number is meant as
+ * it stands. */
+static int capacity(struct mf_driver *self, struct mf_driver_capacity *ret_capacity, char error[512])
 {
-    *amount = *amount > used ? *amount - used : 0;
-}
-
-/* What domains that are not ours use, as of the last list, is taken off. */
-static int capacity(struct mf_driver *self, struct mf_rec_resources *ret_capacity, char error[512])
-{
-    *ret_capacity = self->capacity;
     pthread_mutex_lock(&self->lock);
-    if (!self->config.capacity.vcpus) /* an operator's own number is meant as it stands */
-        take_off(&ret_capacity->vcpus, self->foreign.vcpus);
-    if (!self->config.capacity.memory_mib)
-        take_off(&ret_capacity->memory_mib, self->foreign.memory_mib);
+    struct mf_rec_resources foreign = self->foreign;
     pthread_mutex_unlock(&self->lock);
+    if (self->config.capacity.vcpus)
+        foreign.vcpus = 0;
+    if (self->config.capacity.memory_mib)
+        foreign.memory_mib = 0;
+    *ret_capacity = self->capacity;
+    mf_driver_capacity_less(ret_capacity, &foreign);
     return 0;
 }
 

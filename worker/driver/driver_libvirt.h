@@ -4,7 +4,7 @@
  *   driver_libvirt_embed.c   a root of our own, and its qemu.conf
  *   driver_libvirt_kvm.c     whether KVM is to be believed
  *   driver_libvirt_daemon.c  whose processes those of a daemon are
- *   driver_libvirt_host.c    what a guest gets of this host
+ *   driver_libvirt_host.c    what this host has, and what a guest gets of it
  *   driver_libvirt_health.c  who is to be heard and asked (ports.c hears)
  *   driver_libvirt_ask.c     guest agents asked, at leisure
  *   driver_libvirt_address.c where a guest is to be found
@@ -59,7 +59,8 @@ struct mf_driver {
     bool unseen;                /* though not of our pid namespace */
     bool test;
     char type[16];
-    struct mf_rec_resources capacity;
+    struct mf_driver_capacity capacity;
+    struct mf_topology topology;     /* of the host; fixed once open */
     struct mf_rec_resources foreign; /* used by domains that are not ours, as last listed; under the lock */
 
     pthread_mutex_t lock;
@@ -77,7 +78,8 @@ struct mf_driver {
     struct mf_asks *asks;
     struct mf_pins pins; /* under the lock */
     bool cgroups;        /* of the hypervisor: CPU time can be shared out */
-    bool said_cgroups, said_network;
+    bool binds;          /* where memory lies may be said */
+    bool said_cgroups, said_network, said_cells, said_binds;
 };
 
 #define MF_READY_SOCKET "ready.sock"
@@ -124,10 +126,13 @@ void mf_asks_remove(struct mf_asks *self, struct mf_uuid id);
 void mf_libvirt_find_address(struct mf_driver *self, virDomainPtr domain, bool agent, char ret_address[101]);
 
 /* host */
-void mf_libvirt_look_at_host(struct mf_driver *self, virConnectPtr conn);
+int mf_libvirt_look_at_host(struct mf_driver *self, virConnectPtr conn, char error[512]);
 /* What this guest gets of it; its CPUs are its own until unpin. 0, or an error with a sentence. */
-int mf_libvirt_host(struct mf_driver *self, const struct mf_driver_spec *spec,
+int mf_libvirt_host(struct mf_driver *self, virConnectPtr conn, const struct mf_driver_spec *spec,
                     struct mf_guest_sockets *sockets, struct mf_domain_host *ret_host, char error[512]);
+/* That of it which guests of one kind have alike. */
+int mf_libvirt_host_cells(const struct mf_driver *self, const struct mf_driver_spec *spec,
+                          struct mf_domain_host *ret_host, char error[512]);
 void mf_libvirt_unpin(struct mf_driver *self, struct mf_uuid id);
 /* The path of a socket in a guest's directory, short enough to be one. */
 int mf_libvirt_socket(const struct mf_driver *self, const char *dir, const char *name, char ret_path[108],

@@ -214,7 +214,7 @@ static int make(struct mf_driver *self, virConnectPtr conn, const struct mf_driv
     struct mf_buf xml = {0}; /* a spec that cannot be said is refused before anything is made */
     struct mf_guest_sockets sockets;
     struct mf_domain_host host;
-    int r = mf_libvirt_host(self, spec, &sockets, &host, error);
+    int r = mf_libvirt_host(self, conn, spec, &sockets, &host, error);
     if (r == 0)
         r = mf_domain_xml(spec, &host, &xml, error);
     mf_buf_free(&xml);

@@ -1,12 +1,17 @@
-/* driver_libvirt_host.c - what a guest gets of this host besides its own spec: its network, CPUs of its own,
- * huge pages, and the sockets that its health is asked by. What the host cannot give is refused here, in one
- * sentence, before libvirt is asked. */
+/* driver_libvirt_host.c - what this host has for guests, and what one gets of it besides its own spec: its
+ * network, NUMA cells, CPUs of its own, huge pages, and the sockets that its health is asked by. What the
+ * host cannot give is refused here, in one sentence, before libvirt is asked. */
 #include "driver_libvirt.h"
+#include "capacity.h"
+#include "cells.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/statvfs.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -42,37 +47,119 @@ static bool has_cgroups(const struct mf_driver *self)
     return has && access(path, W_OK) == 0;
 }
 
-void mf_libvirt_look_at_host(struct mf_driver *self, virConnectPtr conn)
+static int ask_size(struct mf_driver *self, virConnectPtr conn, struct mf_host_size *ret_size,
+                    char error[512])
 {
+    virNodeInfo info;
+    struct statvfs fs;
+    if (virNodeGetInfo(conn, &info) < 0)
+        return mf_libvirt_error(error, "cannot ask for the node's size");
+    *ret_size = (struct mf_host_size){.cpus = info.cpus, .memory_mib = info.memory / 1024};
+    if (statvfs(self->root, &fs) == 0)
+        ret_size->disk_mib = (uint64_t)fs.f_bavail * fs.f_frsize / (1024 * 1024) * 95 / 100;
+    return 0;
+}
+
+/* ---- a container's cpuset holds for guests that run from this process */
+
+enum { CPUS_MAX = 8192 };
+
+static bool may_run_on(const void *allowed, unsigned cpu)
+{
+    return cpu < CPUS_MAX && CPU_ISSET_S(cpu, CPU_ALLOC_SIZE(CPUS_MAX), (const cpu_set_t *)allowed);
+}
+
+/* libvirt gives its guests all CPUs, whatever this process keeps to: what the kernel leaves of all is asked.
+ */
+static bool find_allowed(cpu_set_t *allowed)
+{
+    size_t size = CPU_ALLOC_SIZE(CPUS_MAX);
+    cpu_set_t *own = CPU_ALLOC(CPUS_MAX);
+    bool known = own && sched_getaffinity(0, size, own) == 0;
+    memset(allowed, 0xff, size);
+    if (known && sched_setaffinity(0, size, allowed) == 0) {
+        known = sched_getaffinity(0, size, allowed) == 0;
+        (void)sched_setaffinity(0, size, own);
+    } else {
+        known = false;
+    }
+    CPU_FREE(own);
+    return known;
+}
+
+static void read_topology(struct mf_driver *self, virConnectPtr conn)
+{
+    char said[512];
     char *capabilities = virConnectGetCapabilities(conn);
-    if (capabilities)
-        mf_pins_read(&self->pins, capabilities);
+    cpu_set_t *allowed = CPU_ALLOC(CPUS_MAX);
+    bool known = self->embed && allowed && find_allowed(allowed);
+    if (capabilities &&
+        mf_topology_read(&self->topology, capabilities, known ? may_run_on : NULL, allowed, said) < 0)
+        mf_libvirt_note(self, &self->said_cells, said);
+    CPU_FREE(allowed);
     free(capabilities);
+}
+
+/* A container that may not say where memory lies (seccomp without CAP_SYS_NICE) has guests that must not try:
+ * QEMU would end. Theirs lies where their CPUs first touch it. */
+static bool may_bind_memory(void)
+{
+    enum { DEFAULT_POLICY = 0 };
+    return syscall(SYS_set_mempolicy, DEFAULT_POLICY, NULL, 0UL) == 0;
+}
+
+int mf_libvirt_look_at_host(struct mf_driver *self, virConnectPtr conn, char error[512])
+{
+    struct mf_host_size size;
+    int r = ask_size(self, conn, &size, error);
+    if (r < 0)
+        return r;
+    read_topology(self, conn);
+    if (self->embed && self->topology.n_cells)
+        size.cpus = self->topology.n_cpus;
     self->cgroups = has_cgroups(self);
+    self->binds = !self->embed || may_bind_memory();
+    mf_pins_open(&self->pins, &self->topology, self->config.reserve_cpus);
+    return mf_capacity_make(&self->config, &self->topology, &size, &self->capacity, error);
 }
 
 /* ---- for each guest */
 
-static int check_hugepages(const struct mf_driver *self, const struct mf_driver_spec *spec, char error[512])
+/* In the cells of the host that it sits in, or in all. -1: this hypervisor does not say. */
+static long long free_pages(struct mf_driver *self, virConnectPtr conn, uint8_t cells)
 {
-    unsigned long long free_pages = 0, kib = 0, value;
-    char line[128];
-    FILE *file = self->local ? fopen("/proc/meminfo", "re") : NULL;
-    if (!file)
-        return 0; /* another machine's: libvirt says */
-    while (fgets(line, sizeof line, file)) {
-        if (sscanf(line, "HugePages_Free: %llu", &value) == 1)
-            free_pages = value;
-        if (sscanf(line, "Hugepagesize: %llu", &value) == 1)
-            kib = value;
+    unsigned size = (unsigned)self->topology.hugepage_kib;
+    long long pages = 0;
+    for (uint32_t i = 0; i < self->topology.n_cells; i++) {
+        const char *node = self->topology.cells[i].nodes;
+        for (char *end; *node && (!cells || cells >> i & 1); node = *end ? end + 1 : end) {
+            unsigned long long count = 0;
+            if (virNodeGetFreePages(conn, 1, &size, (int)strtol(node, &end, 10), 1, &count, 0) < 0)
+                return -1;
+            pages += (long long)count;
+        }
     }
-    fclose(file);
-    if (free_pages * kib / 1024 >= spec->memory_mib)
+    return pages;
+}
+
+static int check_hugepages(struct mf_driver *self, virConnectPtr conn, const struct mf_driver_spec *spec,
+                           char error[512])
+{
+    unsigned long long kib = self->topology.hugepage_kib, wanted = spec->memory_mib;
+    long long pages = kib ? free_pages(self, conn, spec->cells) : 0;
+    if (kib > 1024 && wanted * 1024 % kib) {
+        mf_str_format(
+            error, 512,
+            "its memory is to be huge pages, and %llu MiB are no whole number of this host's (%llu KiB each)",
+            wanted, kib);
+        return -EINVAL;
+    }
+    if (pages < 0 || (unsigned long long)pages * kib / 1024 >= wanted)
         return 0;
     mf_str_format(error, 512,
-                  "its memory is to be %llu MiB of huge pages, and this host has %llu MiB of them free; "
+                  "its memory is to be %llu MiB of huge pages, and this host has %llu MiB of them free%s; "
                   "vm.nr_hugepages says how many there are",
-                  (unsigned long long)spec->memory_mib, free_pages * kib / 1024);
+                  wanted, (unsigned long long)pages * kib / 1024, spec->cells ? " in its NUMA cells" : "");
     return -ENOMEM;
 }
 
@@ -142,22 +229,41 @@ static int find_sockets(const struct mf_driver *self, const struct mf_driver_spe
     return r;
 }
 
-int mf_libvirt_host(struct mf_driver *self, const struct mf_driver_spec *spec,
+/* What two guests must have alike to be of one kind. */
+int mf_libvirt_host_cells(const struct mf_driver *self, const struct mf_driver_spec *spec,
+                          struct mf_domain_host *ret_host, char error[512])
+{
+    *ret_host = (struct mf_domain_host){.type = self->type,
+                                        .cgroups = self->cgroups,
+                                        .binds = self->binds,
+                                        .cells = spec->cells,
+                                        .topology = &self->topology,
+                                        .hugepage_kib = self->topology.hugepage_kib};
+    return mf_topology_check(self->topology.n_cells, spec->cells, error);
+}
+
+int mf_libvirt_host(struct mf_driver *self, virConnectPtr conn, const struct mf_driver_spec *spec,
                     struct mf_guest_sockets *sockets, struct mf_domain_host *ret_host, char error[512])
 {
     const struct mf_rec_offering *offering = spec->offering;
-    struct mf_domain_host host = {.type = self->type, .cgroups = self->cgroups, .cell = -1};
+    struct mf_domain_host host;
+    int r = mf_libvirt_host_cells(self, spec, &host, error);
     *sockets = (struct mf_guest_sockets){0};
-    host.network = mf_driver_network_find(&self->config, spec->network, error);
-    int r = host.network ? 0 : -ENODEV;
+    if (r == 0 && !(host.network = mf_driver_network_find(&self->config, spec->network, error)))
+        r = -ENODEV;
     if (r == 0 && !self->test)
         r = find_sockets(self, spec, sockets, &host, error);
     if (r == 0 && offering && offering->hugepages)
-        r = check_hugepages(self, spec, error);
+        r = check_hugepages(self, conn, spec, error);
     if (r == 0 && offering && offering->pinned)
         r = take_cpus(self, spec, &host, error);
     if (r < 0)
         return r;
+    if (host.cells && !self->binds)
+        mf_libvirt_note(
+            self, &self->said_binds,
+            "this worker may not say in which NUMA cell memory lies (container: CAP_SYS_NICE lets it): "
+            "guests have their cell's CPUs, and memory wherever it is first touched");
     if (!self->cgroups && offering && (offering->cpu_quota_percent || offering->cpu_shares))
         mf_libvirt_note(self, &self->said_cgroups,
                         "this hypervisor has no cgroups: guests share its CPUs evenly, and no quota holds");

@@ -63,7 +63,7 @@ int mf_libvirt_shell_kind(struct mf_driver *self, const struct mf_driver_spec *s
     }
     struct mf_driver_spec kind = *spec;
     struct mf_buf text = {0};
-    struct mf_domain_host host = {.type = self->type, .cell = -1};
+    struct mf_domain_host host;
     char more[64];
     kind.id = (struct mf_uuid){0};
     kind.epoch = 0;
@@ -71,7 +71,9 @@ int mf_libvirt_shell_kind(struct mf_driver *self, const struct mf_driver_spec *s
     kind.dir = kind.disk = kind.seed = "/";
     kind.console = spec->console ? "/" : NULL;
     mf_str_format(kind.name, sizeof kind.name, "%s", MF_SHELL_NAME);
-    int r = mf_domain_xml(&kind, &host, &text, error);
+    int r = mf_libvirt_host_cells(self, spec, &host, error);
+    if (r == 0)
+        r = mf_domain_xml(&kind, &host, &text, error);
     mf_str_format(more, sizeof more, "%llu %d ", (unsigned long long)spec->disk_mib, (int)spec->base_format);
     mf_buf_append(&text, more, strlen(more) + 1);
     for (const char *const *word =

@@ -6,9 +6,10 @@
 #include "driver.h"
 #include "map.h"
 #include "null_connect.h"
-#include "null_script.h"
+#include "null_size.h"
 #include "null_wire.h"
 #include "process.h"
+#include "topology.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -26,6 +27,8 @@ struct mf_driver {
     unsigned magic;
     struct mf_driver_config config;
     char *root, *program, *script;
+    struct mf_driver_capacity capacity;
+    uint32_t n_cells;
     pthread_mutex_t lock;  /* the fields below */
     pthread_mutex_t start; /* one starts the stand-in at a time */
     pthread_cond_t changed;
@@ -353,9 +356,9 @@ static void release(struct mf_driver *self)
     free(self);
 }
 
-static int check_config(const struct mf_driver_config *config, char error[512])
+static int check_config(const struct mf_driver_config *config, struct mf_driver_capacity *ret_capacity,
+                        uint32_t *ret_cells, char error[512])
 {
-    struct mf_null_script script;
     if (!config->root || config->root[0] != '/') {
         mf_str_format(error, 512, "the driver's root must be an absolute path");
         return -EINVAL;
@@ -364,7 +367,7 @@ static int check_config(const struct mf_driver_config *config, char error[512])
         mf_str_format(error, 512, "script: at most %d bytes", MF_NULL_TEXT - 1);
         return -EINVAL;
     }
-    int r = mf_null_script_parse(config->script, &script, error);
+    int r = mf_null_size(config, ret_capacity, ret_cells, error);
     if (r == 0 && mkdir(config->root, 0755) < 0 && errno != EEXIST) {
         r = -errno;
         mf_str_format(error, 512, "cannot make the folder %.300s: %s", config->root, strerror(-r));
@@ -392,7 +395,9 @@ static void adopt(struct mf_driver *self)
 static int open_(const struct mf_driver_config *config, struct mf_driver **ret_driver, char error[512])
 {
     error[0] = 0;
-    int r = check_config(config, error);
+    struct mf_driver_capacity capacity;
+    uint32_t n_cells;
+    int r = check_config(config, &capacity, &n_cells, error);
     if (r < 0)
         return r;
     struct mf_driver *self = calloc(1, sizeof *self);
@@ -402,6 +407,8 @@ static int open_(const struct mf_driver_config *config, struct mf_driver **ret_d
     self->root = text_dup(config->root);
     self->program = text_dup(config->null_program ? config->null_program : "mayfly-null");
     self->script = text_dup(config->script);
+    self->capacity = capacity;
+    self->n_cells = n_cells;
     self->watch_fd = -1;
     self->known = mf_map_new();
     pthread_mutex_init(&self->lock, NULL);
@@ -444,15 +451,9 @@ static const char *type(const struct mf_driver *self)
     return "null";
 }
 
-static int capacity(struct mf_driver *self, struct mf_rec_resources *ret_capacity, char error[512])
+static int capacity(struct mf_driver *self, struct mf_driver_capacity *ret_capacity, char error[512])
 {
-    *ret_capacity = self->config.capacity;
-    if (!ret_capacity->vcpus)
-        ret_capacity->vcpus = 1024;
-    if (!ret_capacity->memory_mib)
-        ret_capacity->memory_mib = 4 << 20;
-    if (!ret_capacity->disk_mib)
-        ret_capacity->disk_mib = 64 << 20;
+    *ret_capacity = self->capacity;
     return 0;
 }
 
@@ -496,6 +497,8 @@ static int create(struct mf_driver *self, const struct mf_driver_spec *spec, int
     error[0] = 0;
     if (!mf_driver_network_find(&self->config, spec->network, error))
         return -ENODEV;
+    if (mf_topology_check(self->n_cells, spec->cells, error) < 0)
+        return -EINVAL;
     int r = call_simple(self, &request, spec->name, &reply, error);
     if (r == 0 && spec->at_most && !reply.running)
         r = resume(self, spec, reply.pid, error);

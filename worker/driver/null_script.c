@@ -73,7 +73,7 @@ static int take_item(char *item, const struct key *keys, char error[512])
         "script: \"%.100s\" is not KEY=VALUE with a known key (create, destroy, list, die-after, "
         "create-fail, "
         "destroy-fail, boot-fail, hang-create, hang-destroy, ready, ready-fail, unwell-after, address, "
-        "seed)",
+        "cells, hugepages, seed)",
         item);
     return -EINVAL;
 }
@@ -88,6 +88,8 @@ int mf_null_script_parse(const char *text, struct mf_null_script *ret_script, ch
                                {"hang-create", &script.hang_create},
                                {"hang-destroy", &script.hang_destroy},
                                {"seed", &script.seed},
+                               {"cells", &script.cells},
+                               {"hugepages", &script.hugepages_mib},
                                {"ready", &script.ready_ms},
                                {"unwell-after", &script.unwell_ms},
                                {"ready-fail", NULL, &script.ready_fail},

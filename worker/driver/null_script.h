@@ -18,6 +18,8 @@ struct mf_null_script {
     uint32_t address; /* address=: guests have IPv4 addresses, this one and those after it, in the order in
                          which they begin to run; 0: none has any */
     uint64_t seed;    /* seed=: of the chances above; default 1 */
+    uint64_t cells;   /* cells=: NUMA cells of the node, all alike; 0: none are told */
+    uint64_t hugepages_mib; /* hugepages=: memory of the node in huge pages, MiB */
 };
 
 /* NULL and "" are the empty script. 0, or -EINVAL with a sentence. */

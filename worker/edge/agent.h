@@ -29,6 +29,7 @@ struct mf_agent_settings {
     struct mf_str vendor_bytes; /* what the file vendor_data holds */
     int64_t image_cache_mib, image_recheck_s, image_stall_s, disk_reserve_mib;
     int64_t vcpus, memory_mib, disk_mib, cpu_ratio_percent, create_lanes, destroy_lanes, shells, shells_max;
+    int64_t reserve_cpus, reserve_memory_mib, disk_iops, disk_bytes_s, net_bytes_s;
 };
 /* Flags over file over defaults, as mf_settings_load; then what needs a look at the machine: absolute paths,
  * the machine's id. */
@@ -142,7 +143,7 @@ struct mf_work {
     bool sweep; /* LIST: the first one also removes what dead instances left */
     struct mf_driver_guest *guests;
     size_t n_guests;
-    struct mf_rec_resources capacity;
+    struct mf_driver_capacity capacity;
     enum mf_death how;                /* DIED */
     enum mf_ailment ailment;          /* UNWELL; text of an ADDRESS is that */
     struct mf_msg_file_progress file; /* FILE; its text is that of the work */

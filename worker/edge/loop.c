@@ -285,7 +285,9 @@ static void take_list(struct mf_agent *self, struct mf_work *work)
     feed(self, &(struct mf_worker_event){.kind = MF_WORKER_LISTED,
                                          .code = work->code,
                                          .text = mf_str(work->text),
-                                         .capacity = work->capacity,
+                                         .capacity = work->capacity.all,
+                                         .cells = work->capacity.cells,
+                                         .n_cells = work->capacity.n_cells,
                                          .guests = guests,
                                          .n_guests = work->n_guests,
                                          .list_ticket = work->ticket});

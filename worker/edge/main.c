@@ -116,8 +116,13 @@ static int open_driver(struct mf_agent *self, char error[512])
         .script = s->null_script,
         .capacity = {.vcpus = (uint64_t)s->vcpus,
                      .memory_mib = (uint64_t)s->memory_mib,
-                     .disk_mib = (uint64_t)s->disk_mib},
+                     .disk_mib = (uint64_t)s->disk_mib,
+                     .disk_iops = (uint64_t)s->disk_iops,
+                     .disk_bytes_s = (uint64_t)s->disk_bytes_s,
+                     .net_bytes_s = (uint64_t)s->net_bytes_s},
         .cpu_ratio_percent = (uint32_t)s->cpu_ratio_percent,
+        .reserve_cpus = (uint32_t)s->reserve_cpus,
+        .reserve_memory_mib = s->reserve_memory_mib,
         .died = driver_says_died,
         .ready = driver_says_ready,
         .unwell = driver_says_unwell,
@@ -218,6 +223,7 @@ static void open_core(struct mf_agent *self)
     say_whether_guests_die(self, &config);
     say_whether_it_fences(self, &config);
     config.labels = s->labels;
+    config.cpu_ratio_percent = (uint32_t)s->cpu_ratio_percent;
     config.create_lanes = (uint32_t)s->create_lanes;
     config.destroy_lanes = (uint32_t)s->destroy_lanes;
     config.epoch = self->start.epoch;

@@ -56,6 +56,17 @@ static const struct mf_setting table[] = {
      "Schedulable memory; 0: ask the hypervisor"},
     {"disk-mib", MF_SET_INT, AT(disk_mib), 0, 1000000000000, "0", false,
      "Schedulable disk; 0: ask the file system"},
+    {"reserve-cpus", MF_SET_INT, AT(reserve_cpus), 0, 1000000, "0", false,
+     "CPUs that the host keeps for itself, evenly of its NUMA cells: not sold, and never a pinned guest's"},
+    {"reserve-memory-mib", MF_SET_INT, AT(reserve_memory_mib), -1, 1000000000, "-1", false,
+     "Memory that the host keeps for itself and for QEMU's own, evenly of its NUMA cells; -1: a tenth, "
+     "at least 512, at most half"},
+    {"disk-iops", MF_SET_INT, AT(disk_iops), 0, 100000000, "0", false,
+     "Operations per second of its disks, of which guests are promised no more in all; 0: not limited"},
+    {"disk-bytes-s", MF_SET_INT, AT(disk_bytes_s), 0, 1000000000000, "0", false,
+     "Likewise bytes per second of its disks"},
+    {"net-bytes-s", MF_SET_INT, AT(net_bytes_s), 0, 1000000000000, "0", false,
+     "Likewise bytes per second of its network, in each direction"},
     {"cpu-ratio-percent", MF_SET_INT, AT(cpu_ratio_percent), 0, 10000, "0", false,
      "Schedulable virtual CPUs per host CPU, in percent; 0: as the class has it, 100 for hpc, else 400"},
     {"create-lanes", MF_SET_INT, AT(create_lanes), 1, 64, "4", false, "Guests created at once"},
@@ -173,6 +184,28 @@ static int check_networks(const struct mf_agent_settings *s, char error[1024])
     return 0;
 }
 
+/* What an operator says is schedulable stands as it is: nothing can be kept from it. A rate that no disk or
+ * network is as slow as is one in another unit. */
+static int check_amounts(const struct mf_agent_settings *s, char error[1024])
+{
+    const char *what = NULL;
+    if (s->vcpus && s->reserve_cpus)
+        what = "reserve-cpus and vcpus contradict one another: vcpus is what may be scheduled, as it stands; "
+               "give one";
+    else if (s->memory_mib && s->reserve_memory_mib >= 0)
+        what =
+            "reserve-memory-mib and memory-mib contradict one another: memory-mib is what may be scheduled, "
+            "as it stands; give one";
+    else if (s->disk_bytes_s && s->disk_bytes_s < 65536)
+        what = "disk-bytes-s is below 65536: it is bytes per second, and 0 is not limited";
+    else if (s->net_bytes_s && s->net_bytes_s < 65536)
+        what = "net-bytes-s is below 65536: it is bytes per second, and 0 is not limited";
+    if (!what)
+        return 0;
+    snprintf(error, 1024, "%s", what);
+    return -EINVAL;
+}
+
 static int read_vendor_data(struct mf_arena *arena, struct mf_agent_settings *s, char error[1024])
 {
     struct mf_buf bytes = {0};
@@ -216,6 +249,8 @@ static int complete(struct mf_arena *arena, struct mf_agent_settings *s, char er
         r = find_machine_id(arena, s->state, &s->machine_id, error);
     if (r == 0)
         r = check_networks(s, error);
+    if (r == 0)
+        r = check_amounts(s, error);
     if (r == 0)
         r = read_vendor_data(arena, s, error);
     if (r < 0)

@@ -210,9 +210,9 @@ void mf_shell_run(struct mf_work *work)
         end_shell(fixed, shell);
 }
 
-void mf_shell_account(const struct mf_agent_const *fixed, struct mf_rec_resources *capacity)
+void mf_shell_account(const struct mf_agent_const *fixed, struct mf_driver_capacity *capacity)
 {
-    uint64_t shells_mib = (uint64_t)fixed->settings->shells_max * MF_SHELL_MIB;
+    struct mf_rec_resources shells = {.memory_mib = (uint64_t)fixed->settings->shells_max * MF_SHELL_MIB};
     if (wanted(fixed) && !fixed->settings->memory_mib)
-        capacity->memory_mib -= shells_mib < capacity->memory_mib ? shells_mib : capacity->memory_mib;
+        mf_driver_capacity_less(capacity, &shells);
 }

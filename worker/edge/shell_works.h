@@ -34,6 +34,6 @@ int mf_shell_become(struct mf_work *create, struct mf_birth *birth);
 void mf_shell_run(struct mf_work *work);
 void mf_shell_sweep(const struct mf_agent_const *fixed); /* folders of shells that are no more */
 /* Memory that shells may need is none for guests, unless an operator said how much there is for them. */
-void mf_shell_account(const struct mf_agent_const *fixed, struct mf_rec_resources *capacity);
+void mf_shell_account(const struct mf_agent_const *fixed, struct mf_driver_capacity *capacity);
 
 #endif

@@ -120,6 +120,7 @@ static void describe(struct mf_work *self, struct mf_birth *birth)
         .offering = &order->offering,
         .health = &order->health,
         .network = birth->network,
+        .cells = (uint8_t)order->cells,
     };
     mf_str_format(spec.name, sizeof spec.name, "%.*s/%.*s/%llu#%llu", (int)order->tenant.len,
                   order->tenant.ptr, (int)order->group.len, order->group.ptr, (unsigned long long)order->slot,

@@ -77,10 +77,29 @@ static void listed(struct swarm_node *node)
     node->listed = true;
 }
 
+static struct mf_worker_event end_of_list(const struct swarm_job *job)
+{
+    static struct mf_rec_cell cells[MF_WORKER_CELLS_MAX];
+    const struct swarm_node *node = job->node;
+    const struct swarm_settings *s = &node->swarm->settings;
+    size_t n = s->cells > 1 ? (size_t)s->cells : 0;
+    for (size_t i = 0; i < n; i++)
+        cells[i] =
+            (struct mf_rec_cell){.vcpus = (uint64_t)s->vcpus / n, .memory_mib = (uint64_t)s->memory_mib / n};
+    return (struct mf_worker_event){.kind = MF_WORKER_LISTED,
+                                    .capacity = {.vcpus = (uint64_t)s->vcpus,
+                                                 .memory_mib = (uint64_t)s->memory_mib,
+                                                 .disk_mib = (uint64_t)s->disk_mib},
+                                    .cells = cells,
+                                    .n_cells = n,
+                                    .guests = node->guests,
+                                    .n_guests = node->n_guests,
+                                    .list_ticket = job->ticket};
+}
+
 static struct mf_worker_event end_of(struct swarm_job *job)
 {
     struct swarm_node *node = job->node;
-    const struct swarm_settings *s = &node->swarm->settings;
     switch (job->kind) {
     case MF_WORKER_CREATE:
         return end_of_birth(job);
@@ -91,13 +110,7 @@ static struct mf_worker_event end_of(struct swarm_job *job)
             .kind = MF_WORKER_JOB_DONE, .id = job->id, .operation = MF_OPERATION_DESTROY};
     case MF_WORKER_LIST:
         listed(node);
-        return (struct mf_worker_event){.kind = MF_WORKER_LISTED,
-                                        .capacity = {.vcpus = (uint64_t)s->vcpus,
-                                                     .memory_mib = (uint64_t)s->memory_mib,
-                                                     .disk_mib = (uint64_t)s->disk_mib},
-                                        .guests = node->guests,
-                                        .n_guests = node->n_guests,
-                                        .list_ticket = job->ticket};
+        return end_of_list(job);
     default:
         return (struct mf_worker_event){
             .kind = MF_WORKER_LOG, .ask_id = job->ask_id, .log = mf_str("a guest of the swarm\n")};

@@ -152,14 +152,16 @@ static void configure(const struct swarm_node *node, struct mf_worker_config *re
 static void start(struct swarm_node *node)
 {
     struct mf_worker_config config;
-    char rack[16];
-    struct mf_label label = {
-        mf_str("rack"),
-        mf_str_format(rack, sizeof rack, "r%u", node->index % (unsigned)node->swarm->settings.racks)};
+    const struct swarm_settings *s = &node->swarm->settings;
+    char rack[16], zone[16];
+    unsigned of_rack = node->index % (unsigned)s->racks;
+    struct mf_label labels[] = {{mf_str("rack"), mf_str_format(rack, sizeof rack, "r%u", of_rack)},
+                                {mf_str("zone"), mf_str_format(zone, sizeof zone, "z%u",
+                                                               s->zones ? of_rack % (unsigned)s->zones : 0)}};
     node->state = SWARM_UP;
     node->started_ms = mf_wall();
     configure(node, &config);
-    config.labels = (struct mf_labels){&label, 1};
+    config.labels = (struct mf_labels){labels, s->zones ? 2 : 1};
     node->worker = mf_worker_new(&config);
     node->joining = true;
     node->swarm->n_joining++;

@@ -66,7 +66,8 @@ struct swarm_node {
 
 struct swarm_settings {
     char *state, *broker_args, *health_args, *prefix;
-    int64_t nodes, racks, vcpus, memory_mib, disk_mib, create_ms, destroy_ms, create_lanes, joining, seed;
+    int64_t nodes, racks, zones, cells, vcpus, memory_mib, disk_mib, create_ms, destroy_ms, create_lanes,
+        joining, seed;
 };
 
 struct swarm_counts {
