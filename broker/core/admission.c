@@ -91,7 +91,8 @@ static void remember(struct mf_broker *b, const struct trial *trial)
 
 void mf_admission_of(struct mf_broker *b, const struct mf_group *group)
 {
-    b->admission.group = group;
+    if (b->admission.n && !b->admission.group) /* what is kept may be another's, who is not placed yet */
+        b->admission.group = group;
 }
 
 bool mf_admission_place(struct mf_broker *b, const struct mf_instance *inst, const struct mf_place_ask *ask,

@@ -315,8 +315,10 @@ void mf_explain(struct mf_broker *b, uint64_t peer, const struct mf_msg_explain 
 
     if (q->target.len ? ask_of_target(&a) : ask_of_wish(&a))
         answer(&a);
-    if (a.shape)
-        mf_pool_shape_drop(b->pool, a.shape);
+    if (!a.shape)
+        return;
+    mf_pool_shape_drop(b->pool, a.shape);
+    mf_kin_let_go(b, &q->rules);
 }
 
 /* ------------------------------------------------------------------ how many more */

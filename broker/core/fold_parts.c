@@ -1,5 +1,6 @@
 /* fold_parts.c - the bookkeeping that rows and snapshot records share: counts, lists, claims, what is
  * remembered and forgotten. */
+#include "admission.h"
 #include "fold.h"
 #include "check.h"
 #include "held.h"
@@ -465,6 +466,8 @@ void mf_fold_free_group(struct mf_broker *b, struct mf_group *group)
     mf_map_del_uuid(b->groups_by_id, group->id);
     mf_vec_remove(&b->groups, group);
     mf_kin_leave(b, group);
+    if (b->admission.group == group)
+        mf_admission_over(b);
     for (struct mf_slot **at = &b->vacant; *at;) { /* none of its slots may stay in the list of vacant ones */
         if ((*at)->group == group)
             *at = (*at)->next_vacant;
@@ -525,6 +528,7 @@ void mf_fold_free(struct mf_broker *b)
     mf_pool_destroy(&b->pool);
     free(b->by_number);
     free(b->aloof.items);
+    free(b->clinging.items);
     free(b->groups.items);
     free(b->nodes.items);
 }

@@ -205,22 +205,30 @@ static bool among(const struct mf_str *keys, uint32_t n, struct mf_str key)
     return false;
 }
 
-bool mf_rules_apart_full(const struct mf_broker *b, const struct mf_rec_rules *rules, char text[256])
+/* Do these groups name as many domains as may be named, and none of them is this? */
+static bool no_more(const struct mf_vec *groups, bool apart, struct mf_str by)
 {
-    struct mf_str keys[MF_APART_KEYS_MAX];
+    struct mf_str keys[MF_RULE_DOMAINS_MAX];
     uint32_t n = 0;
 
-    for (size_t i = 0; rules->apart.n && i < b->aloof.n; i++) {
-        struct mf_str key = ((const struct mf_group *)b->aloof.items[i])->rules.apart_by;
-        if (n < MF_APART_KEYS_MAX && !among(keys, n, key))
+    for (size_t i = 0; i < groups->n; i++) {
+        const struct mf_rec_rules *rules = &((const struct mf_group *)groups->items[i])->rules;
+        struct mf_str key = apart ? rules->apart_by : rules->with_by;
+        if (n < MF_RULE_DOMAINS_MAX && !among(keys, n, key))
             keys[n++] = key;
     }
-    if (n < MF_APART_KEYS_MAX || among(keys, n, rules->apart_by))
+    return n == MF_RULE_DOMAINS_MAX && !among(keys, n, by);
+}
+
+bool mf_rules_domains_full(const struct mf_broker *b, const struct mf_rec_rules *rules, char text[256])
+{
+    bool apart = rules->apart.n && no_more(&b->aloof, true, rules->apart_by);
+
+    if (!apart && (!rules->with.n || !no_more(&b->clinging, false, rules->with_by)))
         return false;
-    mf_str_format(
-        text, 256,
-        "rules.apart_by: groups are kept apart by %d labels already, and by no more; use one of those",
-        MF_APART_KEYS_MAX);
+    mf_str_format(text, 256,
+                  "rules.%s_by: groups are kept %s by %d labels already, and by no more; use one of those",
+                  apart ? "apart" : "with", apart ? "apart" : "together", MF_RULE_DOMAINS_MAX);
     return true;
 }
 

@@ -21,10 +21,10 @@ bool mf_rules_name(const struct mf_rec_rules *rules, bool apart,
  * required, or the group's own name. */
 bool mf_rules_bad(const struct mf_rec_rules *rules, const struct mf_labels *require, struct mf_str group,
                   enum mf_spread spread, char text[256]);
-/* Of an ask there are only so many rules: all groups together are kept apart by so many labels, the host
- * among them. */
-enum { MF_APART_KEYS_MAX = 8 };
-bool mf_rules_apart_full(const struct mf_broker *b, const struct mf_rec_rules *rules, char text[256]);
+/* Of an ask there are only so many rules, and a group is counted by each label by which others want it near
+ * or far: all groups together are kept apart, and together, by so many labels each, the host among them. */
+enum { MF_RULE_DOMAINS_MAX = 8 };
+bool mf_rules_domains_full(const struct mf_broker *b, const struct mf_rec_rules *rules, char text[256]);
 /* What may be meant, but that nothing has just now: a label of no node, a group that is not there. Empty:
  * nothing. */
 struct mf_str mf_rules_mind(const struct mf_broker *b, const struct mf_rec_rules *rules, uint64_t count,

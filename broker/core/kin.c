@@ -73,6 +73,15 @@ static struct mf_tally *find(const struct mf_group_tallies *tallies, uint32_t ke
     return NULL;
 }
 
+static void drop(struct mf_group_tallies *tallies, uint32_t key)
+{
+    for (uint32_t i = tallies->n; i-- > 0;)
+        if (tallies->items[i].key == key) {
+            mf_tally_destroy(&tallies->items[i].tally);
+            tallies->items[i] = tallies->items[--tallies->n];
+        }
+}
+
 static struct mf_tally *add(struct mf_group_tallies *tallies, uint32_t key)
 {
     struct mf_tally *tally = mf_tally_new(key);
@@ -102,6 +111,39 @@ struct mf_tally *mf_kin_tally(struct mf_broker *b, struct mf_group *group, uint3
     return tally;
 }
 
+static bool clings(struct mf_broker *b, const struct mf_group *group, const struct mf_group *to, uint32_t key)
+{
+    return mf_rules_name(&group->rules, false, to->name) && mf_kin_key(b, group->rules.with_by) == key;
+}
+
+/* By itself, or by one that must be with it. */
+static bool is_needed(struct mf_broker *b, const struct mf_group *group, uint32_t key)
+{
+    if (!key || key == mf_kin_key(b, group->rules.spread_by) || key == mf_kin_key(b, group->rules.pack_by))
+        return true;
+    for (size_t i = 0; i < b->clinging.n; i++)
+        if (clings(b, b->clinging.items[i], group, key))
+            return true;
+    return false;
+}
+
+static void let_go(struct mf_broker *b, const struct mf_rec_group_name *names, uint32_t n, struct mf_str by)
+{
+    uint32_t key = mf_kin_key(b, by);
+
+    for (uint32_t i = 0; i < n; i++) {
+        struct mf_group *group = mf_group_active(b, names[i].group);
+        if (group && !is_needed(b, group, key))
+            drop(&group->tallies, key);
+    }
+}
+
+void mf_kin_let_go(struct mf_broker *b, const struct mf_rec_rules *rules)
+{
+    let_go(b, rules->with.items, rules->with.n, rules->with_by);
+    let_go(b, rules->apart.items, rules->apart.n, rules->apart_by);
+}
+
 void mf_kin_count(struct mf_broker *b, const struct mf_instance *inst, bool more)
 {
     const struct mf_group *group = mf_group_of(inst);
@@ -111,7 +153,7 @@ void mf_kin_count(struct mf_broker *b, const struct mf_instance *inst, bool more
         mf_tally_count(group->tallies.items[i].tally, b->pool, node, more);
     for (uint32_t i = 0; i < group->n_foes; i++)
         mf_tally_count(find(&group->foes[i].group->foreign, group->foes[i].key), b->pool, node, more);
-    if (more && b->n_clinging)
+    if (more && b->clinging.n)
         b->room++; /* for those that must be with it */
 }
 
@@ -191,14 +233,29 @@ void mf_kin_join(struct mf_broker *b, struct mf_group *group)
         meet_named(b, group, group->rules.apart.items[i].group);
     if (group->rules.apart.n)
         mf_vec_insert(&b->aloof, b->aloof.n, group);
-    b->n_clinging += group->rules.with.n > 0;
+    if (group->rules.with.n)
+        mf_vec_insert(&b->clinging, b->clinging.n, group);
 }
 
+static bool has_foe_by(const struct mf_group *group, uint32_t key)
+{
+    for (uint32_t i = 0; i < group->n_foes; i++)
+        if (group->foes[i].key == key)
+            return true;
+    return false;
+}
+
+/* With its tally, if that was of no other: each is a rule of every ask. */
 static void forget_foe(struct mf_group *group, const struct mf_group *foe)
 {
-    for (uint32_t i = group->n_foes; i-- > 0;)
-        if (group->foes[i].group == foe)
-            group->foes[i] = group->foes[--group->n_foes];
+    for (uint32_t i = group->n_foes; i-- > 0;) {
+        uint32_t key = group->foes[i].key;
+        if (group->foes[i].group != foe)
+            continue;
+        group->foes[i] = group->foes[--group->n_foes];
+        if (!has_foe_by(group, key))
+            drop(&group->foreign, key);
+    }
 }
 
 void mf_kin_free(struct mf_group *group)
@@ -216,7 +273,9 @@ void mf_kin_leave(struct mf_broker *b, struct mf_group *group)
         forget_foe(group->foes[i].group, group);
     if (group->rules.apart.n)
         mf_vec_remove(&b->aloof, group);
-    b->n_clinging -= group->rules.with.n > 0;
+    if (group->rules.with.n)
+        mf_vec_remove(&b->clinging, group);
+    mf_kin_let_go(b, &group->rules);
     mf_pool_shape_drop(b->pool, group->shape);
     if (group->replacement)
         mf_pool_shape_drop(b->pool, group->replacement);

@@ -1,6 +1,6 @@
 /* kin.h - what placement is told of groups: what the instances of one have in common (its shape), how many of
  * them are where (tallies), and who must not be near whom. Tallies are made when somebody first asks for
- * them, and kept up from then on. Not durable. */
+ * them, and kept up until nobody may ask any more. Not durable. */
 #ifndef MF_BROKER_KIN_H
 #define MF_BROKER_KIN_H
 
@@ -27,6 +27,8 @@ uint32_t mf_kin_replacement(struct mf_broker *b,
 
 uint32_t mf_kin_key(struct mf_broker *b, struct mf_str by); /* of a label, or the host's */
 struct mf_tally *mf_kin_tally(struct mf_broker *b, struct mf_group *group, uint32_t key);
+/* These rules are asked about no more: what the groups they name counted for them alone is forgotten. */
+void mf_kin_let_go(struct mf_broker *b, const struct mf_rec_rules *rules);
 
 void mf_kin_check(
     const struct mf_broker *b); /* of one group, another each time: counted again from nothing */

@@ -15,6 +15,7 @@
 #include "orders.h"
 #include "pooled.h"
 #include "out.h"
+#include "vocabulary.h"
 #include "watches.h"
 #include "wellbeing.h"
 #include "pulse.h"
@@ -126,6 +127,10 @@ static bool acceptable(struct mf_broker *b, const struct mf_peer *peer, struct m
         refuse(b, peer, node, hello, MF_E_INVALID,
                "hello.term_seen is further ahead than any term of this cluster can be; clear this worker's "
                "state");
+        return false;
+    }
+    if (mf_vocabulary_full_hello(b, hello, text)) {
+        refuse(b, peer, node, hello, MF_E_UNSUPPORTED, text);
         return false;
     }
     if (unusable(node, hello, text)) {

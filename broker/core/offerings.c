@@ -4,6 +4,7 @@
 #include "journal.h"
 #include "place.h"
 #include "pooled.h"
+#include "vocabulary.h"
 
 #include <string.h>
 
@@ -70,6 +71,7 @@ static bool acceptable(struct mf_asked *a, const struct mf_rec_offering *said,
                        const struct mf_rec_offering *o, const struct mf_offering *have)
 {
     const char *wrong = contradiction(said);
+    char text[256];
 
     if (wrong)
         mf_asked_refuse(a, MF_E_INVALID, "offering %.*s: %s", MF_STR_ARG(o->name), wrong);
@@ -77,6 +79,8 @@ static bool acceptable(struct mf_asked *a, const struct mf_rec_offering *said,
         mf_asked_refuse(a, MF_E_EXISTS,
                         "offering %.*s exists with other content; give the new one another name",
                         MF_STR_ARG(o->name));
+    else if (!have && mf_vocabulary_full_class(a->b, o->class, text))
+        mf_asked_refuse(a, MF_E_UNSUPPORTED, "offering %.*s: %s", MF_STR_ARG(o->name), text);
     else if (!have && a->b->offerings.n >= MF_OFFERINGS_MAX)
         mf_asked_refuse(a, MF_E_UNSUPPORTED, "there are %d offerings already, and no more are supported",
                         MF_OFFERINGS_MAX);

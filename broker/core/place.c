@@ -39,17 +39,22 @@ bool mf_place_has_labels(const struct mf_node *node, const struct mf_labels *req
 
 /* ------------------------------------------------------------------ what is asked */
 
-/* Its tally by a label or the host; NULL, which counts nothing, while there is no group. */
-static const struct mf_tally *tally_by(struct mf_broker *b, struct mf_group *group, struct mf_str by)
-{
-    return group ? mf_kin_tally(b, group, mf_kin_key(b, by)) : NULL;
-}
-
-static void put(struct mf_place_ask *ask, enum mf_rule_kind kind, const struct mf_tally *tally,
-                uint64_t bound)
+static void put(struct mf_place_ask *ask, struct mf_rule rule)
 {
     MF_CHECK(ask->ask.n_rules < MF_RULES_MAX);
-    ask->rules[ask->ask.n_rules++] = (struct mf_rule){.kind = kind, .tally = tally, .bound = (uint32_t)bound};
+    ask->rules[ask->ask.n_rules++] = rule;
+}
+
+/* Over its tally by a label or the host; over one that counts nothing while there is no group. */
+static void put_by(struct mf_broker *b, struct mf_group *group, struct mf_str by, enum mf_rule_kind kind,
+                   uint64_t bound, struct mf_place_ask *ask)
+{
+    uint32_t key = mf_kin_key(b, by);
+
+    put(ask, (struct mf_rule){.kind = kind,
+                              .tally = group ? mf_kin_tally(b, group, key) : NULL,
+                              .bound = (uint32_t)bound,
+                              .key = key});
 }
 
 /* No two on one host while another takes it, whatever was said; what was said by label goes before that. */
@@ -59,11 +64,11 @@ static void put_preferences(struct mf_broker *b, struct mf_group *group, const s
     static const struct mf_str host = {NULL, 0};
 
     if (r->spread_by.len && !mf_rules_by_host(r->spread_by))
-        put(ask, MF_RULE_FEW, tally_by(b, group, r->spread_by), 0);
+        put_by(b, group, r->spread_by, MF_RULE_FEW, 0, ask);
     if (r->pack_by.len)
-        put(ask, MF_RULE_MANY, tally_by(b, group, r->pack_by), 0);
+        put_by(b, group, r->pack_by, MF_RULE_MANY, 0, ask);
     if (!r->pack_by.len || !mf_rules_by_host(r->pack_by))
-        put(ask, MF_RULE_FEW, tally_by(b, group, host), 0);
+        put_by(b, group, host, MF_RULE_FEW, 0, ask);
 }
 
 static void put_limits(struct mf_broker *b, struct mf_group *group, const struct mf_rec_rules *r,
@@ -72,11 +77,11 @@ static void put_limits(struct mf_broker *b, struct mf_group *group, const struct
     static const struct mf_str host = {NULL, 0};
 
     if (r->max_skew)
-        put(ask, MF_RULE_SKEW, tally_by(b, group, r->spread_by), r->max_skew);
+        put_by(b, group, r->spread_by, MF_RULE_SKEW, r->max_skew, ask);
     if (r->node_max)
-        put(ask, MF_RULE_MOST, tally_by(b, group, host), r->node_max);
+        put_by(b, group, host, MF_RULE_MOST, r->node_max, ask);
     for (uint32_t i = 0; i < r->with.n; i++)
-        put(ask, MF_RULE_WITH, tally_by(b, mf_group_active(b, r->with.items[i].group), r->with_by), 0);
+        put_by(b, mf_group_active(b, r->with.items[i].group), r->with_by, MF_RULE_WITH, 0, ask);
 }
 
 static void put_rules(struct mf_broker *b, struct mf_group *group, const struct mf_rec_rules *r,
@@ -91,7 +96,7 @@ void mf_place_ask(struct mf_broker *b, struct mf_group *group, struct mf_place_a
 {
     put_rules(b, group, &group->rules, ask);
     for (uint32_t i = 0; i < group->foreign.n; i++)
-        put(ask, MF_RULE_APART, group->foreign.items[i].tally, 0);
+        put(ask, (struct mf_rule){.kind = MF_RULE_APART, .tally = group->foreign.items[i].tally});
     ask->ask.shape = group->shape;
     ask->ask.n_shunned = mf_blame_shunned(b, group, ask->shunned);
 }
@@ -102,8 +107,7 @@ void mf_place_ask_rules(struct mf_broker *b, const struct mf_rec_rules *rules, e
     (void)spread; /* both words mean the fewest first */
     put_rules(b, NULL, rules, ask);
     for (uint32_t i = 0; i < rules->apart.n; i++)
-        put(ask, MF_RULE_APART, tally_by(b, mf_group_active(b, rules->apart.items[i].group), rules->apart_by),
-            0);
+        put_by(b, mf_group_active(b, rules->apart.items[i].group), rules->apart_by, MF_RULE_APART, 0, ask);
 }
 
 bool mf_place_fits(struct mf_broker *b, const struct mf_slot *slot)
@@ -332,7 +336,7 @@ struct tally_of_words {
 static struct tally_of_words count_refusals(struct mf_broker *b, const struct mf_place_ask *ask)
 {
     uint32_t end = mf_pool_end(b->pool);
-    struct mf_opinion *opinions = mf_arena_alloc(&b->arena, (end + 1) * sizeof(*opinions));
+    struct mf_opinion *opinions = mf_calloc((end + 1) * sizeof(*opinions));
     struct tally_of_words counts = {0};
 
     mf_pool_explain_all(b->pool, &ask->ask, opinions);
@@ -341,6 +345,7 @@ static struct tally_of_words count_refusals(struct mf_broker *b, const struct mf
             counts.kept[b->by_number[i]->closed]++;
         else if (opinions[i].refusal != MF_REFUSALS)
             counts.refused[opinions[i].refusal]++;
+    free(opinions);
     return counts;
 }
 

@@ -224,7 +224,8 @@ void mf_protection_settle(struct mf_broker *b)
     }
     tell(b);
     if (b->backups && mf_headroom_may_retry(b->backups))
-        mf_heap_set(&b->alarms, &b->protect.timer, b->protect_again);
+        mf_heap_set(&b->alarms, &b->protect.timer,
+                    b->protect_again > b->now ? b->protect_again : b->now + SOON_MS);
 }
 
 /* ------------------------------------------------------------------ an operator's word */

@@ -23,15 +23,6 @@
 
 enum { PAGE_BYTES = 600 * 1024, ROW_BYTES = 320 };
 
-static size_t labels_bytes(struct mf_labels labels)
-{
-    size_t bytes = 0;
-
-    for (uint32_t i = 0; i < labels.n; i++)
-        bytes += labels.items[i].key.len + labels.items[i].value.len + 4;
-    return bytes;
-}
-
 static uint32_t page_rows(const struct mf_broker *b)
 {
     return b->config.list_page < 500 ? b->config.list_page : 500;
@@ -95,8 +86,8 @@ static void list_groups(struct mf_broker *b, uint64_t peer, const struct mf_msg_
 
     for (i = groups_after(b, q->after); i < b->groups.n && n < page_rows(b) && bytes < PAGE_BYTES; i++) {
         const struct mf_group *group = b->groups.items[i];
-        rows[n++] = group_row(group);
-        bytes += ROW_BYTES + labels_bytes(group->labels) + labels_bytes(group->require);
+        rows[n] = group_row(group);
+        bytes += mf_encode_size(&mf_rec_group_row_desc, &rows[n++]);
     }
     message.groups.rows.items = rows;
     message.groups.rows.n = n;
@@ -353,8 +344,8 @@ static void list_nodes(struct mf_broker *b, uint64_t peer, const struct mf_msg_l
     if (q->after.len && mf_node_find(b, q->after))
         i++;
     for (; i < b->nodes.n && n < page_rows(b) && bytes < PAGE_BYTES; i++) {
-        rows[n++] = node_row(b, b->nodes.items[i]);
-        bytes += 2 * ROW_BYTES + labels_bytes(rows[n - 1].labels);
+        rows[n] = node_row(b, b->nodes.items[i]);
+        bytes += mf_encode_size(&mf_rec_node_row_desc, &rows[n++]);
     }
     message.nodes.rows.items = rows;
     message.nodes.rows.n = n;

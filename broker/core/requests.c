@@ -11,6 +11,7 @@
 #include "heal.h"
 #include "images.h"
 #include "journal.h"
+#include "vocabulary.h"
 #include "offerings.h"
 #include "operators.h"
 #include "out.h"
@@ -186,7 +187,8 @@ static void provision(struct mf_asked *a, const struct mf_msg_provision *p)
     else if (mf_health_bad(&w.health, text))
         mf_asked_refuse(a, MF_E_INVALID, "health: %s", text);
     else if (mf_rules_bad(&p->rules, &p->require, p->group, w.spread, text) ||
-             (!group && mf_rules_apart_full(a->b, &p->rules, text)))
+             (!group && (mf_rules_domains_full(a->b, &p->rules, text) ||
+                         mf_vocabulary_full_rules(a->b, &p->require, &p->rules, text))))
         mf_asked_refuse(a, MF_E_INVALID, "%s", text);
     else if (group)
         provision_existing(a, group, &w);

@@ -483,7 +483,7 @@ struct mf_broker {
     size_t n_by_number;
     uint64_t total[MF_DIMENSIONS]; /* of all nodes' capacities */
     struct mf_vec aloof;           /* groups that name others to be apart from */
-    size_t n_clinging;             /* groups that name others to be with */
+    struct mf_vec clinging;        /* groups that name others to be with */
     /* not durable */
     mf_ms now, wall_ms, started;
     bool reigning, full;

@@ -20,7 +20,8 @@ struct copy {
     unsigned magic;
     struct mf_backups *owner;
     uint64_t peer;
-    bool making;    /* the chores thread is at it */
+    bool making;    /* the chores thread is at it, or will be */
+    bool waiting;   /* for the store's first row */
     bool forgotten; /* its reader left meanwhile */
     int fd;
     uint64_t size;
@@ -37,6 +38,7 @@ struct mf_backups {
     struct mf_peers *peers;
     struct mf_map *copies; /* by peer */
     struct mf_map *all;    /* every copy, the forgotten ones that are still being made included */
+    bool durable;          /* the store holds a row */
     char *piece;
 };
 
@@ -205,8 +207,23 @@ static int begin(struct mf_backups *self, uint64_t peer, const struct mf_msg_bac
     mf_str_format(copy->path, sizeof(copy->path), "%s/backup-%" PRIu64 ".tmp", self->state_dir, peer);
     mf_map_put_u64(self->copies, peer, copy);
     mf_map_put(self->all, &copy, sizeof(copy), copy);
-    mf_chores_add(self->chores, &copy->chore);
+    copy->waiting = !self->durable;
+    if (self->durable)
+        mf_chores_add(self->chores, &copy->chore);
     return 0;
+}
+
+void mf_backups_durable(struct mf_backups *self)
+{
+    struct copy *copy;
+    size_t cursor = 0;
+
+    while (!self->durable && mf_map_next(self->all, &cursor, (void **)&copy))
+        if (copy->waiting) {
+            copy->waiting = false;
+            mf_chores_add(self->chores, &copy->chore);
+        }
+    self->durable = true;
 }
 
 int mf_backups_ask(struct mf_backups *self, uint64_t peer, const struct mf_msg_backup *ask)

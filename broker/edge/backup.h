@@ -18,6 +18,8 @@ void mf_backups_destroy(struct mf_backups **self); /* after mf_chores_stop */
 /* Answers by backup-reply or error, now or when the copy is made. 0, or the error of the send: see
  * mf_peers_send. */
 int mf_backups_ask(struct mf_backups *self, uint64_t peer, const struct mf_msg_backup *ask);
+/* The store holds a row (again and again said is fine): until then a copy would be of nothing, and waits. */
+void mf_backups_durable(struct mf_backups *self);
 void mf_backups_forget(struct mf_backups *self, uint64_t peer);
 
 #endif

@@ -108,6 +108,8 @@ static void make_parts(struct mf_loop *self, const struct mf_loop_options *o)
     self->blobs = mf_blobs_new(o->engine, self->store, &self->seal);
     self->streams = mf_streams_new(o->engine, self->store, self->recent, self->peers);
     self->backups = mf_backups_new(o->engine, self->store, o->state_dir, self->chores, self->peers);
+    if (self->committed)
+        mf_backups_durable(self->backups);
 }
 
 static int open_http(struct mf_loop *self, const struct mf_loop_options *o, char error[512])
@@ -176,6 +178,7 @@ static void take_committed(struct mf_loop *self, uint64_t seq)
     self->tail_due = true;
     mf_recent_committed(self->recent, seq);
     self->committed = seq;
+    mf_backups_durable(self->backups);
     mf_chores_tidy_soon(self->chores);
 }
 

@@ -7,16 +7,18 @@
 
 static int read_weights(const char *text, struct mf_place_policy *policy, char error[1024])
 {
+    const char *at = text;
+
     for (int i = 0; i < MF_POLICY_WEIGHTS_MAX; i++)
         policy->weights[i] = 0;
     for (int i = 0; i < MF_POLICY_WEIGHTS_MAX; i++) {
         char *end;
-        policy->weights[i] = strtod(text, &end);
-        if (end == text || (*end && *end != ','))
+        policy->weights[i] = strtod(at, &end);
+        if (end == at || (*end && *end != ','))
             break;
         if (!*end)
             return 0;
-        text = end + 1;
+        at = end + 1;
     }
     mf_str_format(error, 1024,
                   "--placement-weights: \"%s\" is not a list of at most %d numbers with commas between", text,

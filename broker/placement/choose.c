@@ -285,8 +285,8 @@ static struct mf_view *view_for(struct mf_pool *self, const struct mf_ask *ask)
         return NULL;
     view = self->views[self->shapes[ask->shape].view];
     for (uint32_t i = 0; i < ask->n_rules; i++)
-        if (ask->rules[i].tally && ask->rules[i].tally->key)
-            mf_view_reach(self, view, ask->rules[i].tally->key);
+        if (mf_rule_key(&ask->rules[i]))
+            mf_view_reach(self, view, mf_rule_key(&ask->rules[i]));
     return view;
 }
 

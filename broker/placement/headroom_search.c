@@ -24,9 +24,12 @@ static void look(struct search *search, uint32_t node)
     struct mf_headroom *self = search->self;
     const struct mf_promise *promise = search->promise;
     struct mf_backup_found *best = &search->best, found;
+    const struct mf_standby *standby = mf_level_standby(search->level, node);
     struct mf_standing standing;
 
     self->looks++;
+    if (standby)
+        mf_standby_expect(standby, promise->domain);
     if (mf_level_domain(self->pool, search->level, node) == promise->domain ||
         !mf_standing_for(self->pool, node, promise->shape, &standing))
         return;
@@ -34,8 +37,7 @@ static void look(struct search *search, uint32_t node)
     for (uint32_t i = 0; i < standing.n_ways && best->offer != MF_OFFER_FREE; i++) {
         found.place = (struct mf_place){node, standing.ways[i]};
         mf_standing_needs(self->pool, standing.ground, promise->shape, standing.ways[i], found.needs);
-        found.offer =
-            mf_standby_offer(mf_level_standby(search->level, node), &standing, promise->domain, found.needs);
+        found.offer = mf_standby_offer(standby, &standing, promise->domain, found.needs);
         if (found.offer > best->offer ||
             (found.offer && found.offer == best->offer && found.free_mib > best->free_mib))
             *best = found;

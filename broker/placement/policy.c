@@ -45,10 +45,9 @@ int mf_place_policy_check(const struct mf_place_policy *self, char error[256])
         return -EINVAL;
     }
     for (int i = 0; i < MF_POLICY_WEIGHTS_MAX; i++)
-        if (!isfinite(self->weights[i]) || self->weights[i] < 0) {
-            snprintf(error, 256,
-                     "weight %d of placement policy %s is %g; a weight is a finite number, 0 or more", i + 1,
-                     WORDS[self->name], self->weights[i]);
+        if (!(self->weights[i] >= 0 && self->weights[i] <= MF_POLICY_WEIGHT_MAX)) { /* nor NaN */
+            snprintf(error, 256, "weight %d of placement policy %s is %g; a weight is a number from 0 to %g",
+                     i + 1, WORDS[self->name], self->weights[i], MF_POLICY_WEIGHT_MAX);
             return -EINVAL;
         }
     return 0;

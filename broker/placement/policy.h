@@ -21,10 +21,11 @@ enum mf_policy_name {
     MF_POLICY_NAMES
 };
 #define MF_POLICY_WEIGHTS_MAX 8
+#define MF_POLICY_WEIGHT_MAX  1e6 /* scores are reckoned in floats */
 
 struct mf_place_policy {
     enum mf_policy_name name;
-    double weights[MF_POLICY_WEIGHTS_MAX]; /* of the name's own meaning; finite and not negative */
+    double weights[MF_POLICY_WEIGHTS_MAX]; /* of the name's own meaning; 0 to MF_POLICY_WEIGHT_MAX */
 };
 
 struct mf_left { /* of one node, if the shape were put there in one of the ways it can be */

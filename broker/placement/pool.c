@@ -59,6 +59,22 @@ static struct mf_row *row_of(const struct mf_pool *self, uint32_t node)
 
 /* ------------------------------------------------------------------ words */
 
+bool mf_pool_takes_class(const struct mf_pool *self, struct mf_str name)
+{
+    return self->words.n_classes < MF_POOL_CLASSES_MAX || mf_words_knows_class(&self->words, name);
+}
+
+bool mf_pool_takes_key(const struct mf_pool *self, struct mf_str key)
+{
+    return self->words.n_keys <= MF_POOL_KEYS_MAX || mf_words_knows_key(&self->words, key);
+}
+
+bool mf_pool_takes_label(const struct mf_pool *self, struct mf_str key, struct mf_str value)
+{
+    return mf_pool_takes_key(self, key) &&
+           (self->words.n_labels <= MF_POOL_LABELS_MAX || mf_words_knows_label(&self->words, key, value));
+}
+
 uint32_t mf_pool_class(struct mf_pool *self, struct mf_str name)
 {
     return mf_words_class(&self->words, name);

@@ -34,8 +34,13 @@ struct mf_pool *mf_pool_new(const struct mf_place_policy *policy);
 void mf_pool_destroy(struct mf_pool **self);
 
 /* ------------------------------------------------------------------ words
- * Class names, label keys and key=value pairs are numbers here, from 1 on; 0 is none. Never forgotten. */
+ * Class names, label keys and key=value pairs are numbers here, from 1 on; 0 is none. Never forgotten:
+ * whoever adds them for others asks first whether there is place for one more. */
 
+enum { MF_POOL_CLASSES_MAX = 4096, MF_POOL_KEYS_MAX = 1024, MF_POOL_LABELS_MAX = 4 * MF_POOL_NODES_MAX };
+bool mf_pool_takes_class(const struct mf_pool *self, struct mf_str name); /* it is known, or may be */
+bool mf_pool_takes_key(const struct mf_pool *self, struct mf_str key);
+bool mf_pool_takes_label(const struct mf_pool *self, struct mf_str key, struct mf_str value);
 uint32_t mf_pool_class(struct mf_pool *self, struct mf_str name);
 uint32_t mf_pool_key(struct mf_pool *self, struct mf_str key);
 uint32_t mf_pool_label(struct mf_pool *self, struct mf_str key, struct mf_str value);
@@ -133,6 +138,7 @@ struct mf_rule {
     enum mf_rule_kind kind;
     const struct mf_tally *tally; /* NULL counts nothing anywhere */
     uint32_t bound;
+    uint32_t key; /* of the tally, where that is NULL: a label's, or 0 for the host */
 };
 
 struct mf_ask {
@@ -214,7 +220,5 @@ struct mf_amounts mf_pool_capacity(const struct mf_pool *self, uint32_t node);
 uint32_t mf_pool_domain(const struct mf_pool *self, uint32_t node, uint32_t key); /* label word; 0: none */
 uint64_t mf_pool_bytes(const struct mf_pool *self); /* memory it holds, views included */
 void mf_pool_check(const struct mf_pool *self);     /* asserts what must be so of its insides */
-/* A copy that shares nothing with it, for questions of what if. */
-struct mf_pool *mf_pool_copy(const struct mf_pool *self);
 
 #endif

@@ -2,7 +2,6 @@
 #include "rules.h"
 
 enum { TALLY_WALK = 256 };
-static const struct mf_tally NOTHING = {0};
 
 const struct mf_reach *mf_rulings_reach(const struct mf_view *view, uint32_t key)
 {
@@ -106,6 +105,16 @@ static bool is_soft(enum mf_rule_kind kind)
     return kind == MF_RULE_FEW || kind == MF_RULE_MANY;
 }
 
+static const struct mf_tally *tally_of(struct mf_rulings *self, uint32_t i)
+{
+    const struct mf_rule *rule = &self->ask->rules[i];
+
+    if (rule->tally)
+        return rule->tally;
+    self->nothing[i] = (struct mf_tally){.key = rule->key};
+    return &self->nothing[i];
+}
+
 void mf_rulings_make(const struct mf_pool *self, const struct mf_view *view, const struct mf_ask *ask,
                      struct mf_rulings *ret_rulings)
 {
@@ -115,7 +124,7 @@ void mf_rulings_make(const struct mf_pool *self, const struct mf_view *view, con
     MF_CHECK(ask->n_rules <= MF_RULES_MAX && ask->n_shunned <= MF_SHUNNED_MAX);
     for (uint32_t i = 0; i < ask->n_rules; i++) {
         const struct mf_rule *rule = &ask->rules[i];
-        const struct mf_tally *tally = rule->tally ? rule->tally : &NOTHING;
+        const struct mf_tally *tally = tally_of(ret_rulings, i);
         struct mf_ruling *ruling;
         MF_CHECK(!is_soft(rule->kind) || ret_rulings->n_soft < MF_PREFERENCES_MAX);
         ruling = is_soft(rule->kind) ? &ret_rulings->soft[ret_rulings->n_soft++]

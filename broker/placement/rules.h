@@ -23,8 +23,14 @@ struct mf_rulings {
     const struct mf_pool *pool;
     const struct mf_ask *ask;
     struct mf_ruling hard[MF_RULES_MAX], soft[MF_PREFERENCES_MAX];
+    struct mf_tally nothing[MF_RULES_MAX]; /* for rules without a tally */
     uint32_t n_hard, n_soft;
 };
+
+static inline uint32_t mf_rule_key(const struct mf_rule *rule)
+{
+    return rule->tally ? rule->tally->key : rule->key;
+}
 
 /* view: the ask's shape's, that reaches into every key of the rules; NULL: every node is looked at instead.
  */

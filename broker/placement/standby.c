@@ -96,6 +96,11 @@ static void remove_slot(struct mf_standby *self, uint32_t *slot)
     self->n_domains--;
 }
 
+void mf_standby_expect(const struct mf_standby *self, uint32_t domain)
+{
+    __builtin_prefetch(slot_at(self, home_of(self, domain)));
+}
+
 enum mf_offer mf_standby_offer(const struct mf_standby *self, const struct mf_standing *standing,
                                uint32_t domain, const uint32_t *needs)
 {

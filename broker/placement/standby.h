@@ -21,6 +21,8 @@ enum mf_offer { MF_OFFER_NONE, MF_OFFER_GROWS, MF_OFFER_FREE };
 
 struct mf_standby *mf_standby_new(uint32_t node, const struct mf_standing *standing);
 void mf_standby_free(struct mf_pool *pool, struct mf_standby *self); /* what it kept is free again */
+/* It will be asked about the domain in a moment. */
+void mf_standby_expect(const struct mf_standby *self, uint32_t domain);
 /* Could it take what needs so much of it when the domain is lost? self may be NULL: a node that is none yet.
  */
 enum mf_offer mf_standby_offer(const struct mf_standby *self, const struct mf_standing *standing,

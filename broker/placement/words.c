@@ -73,15 +73,23 @@ static uint32_t add_label(struct mf_words *self, uint32_t key)
     return self->n_labels++;
 }
 
+/* A label by the number of its key, so that no two of them look alike. */
+static char *spell(uint32_t key, struct mf_str value, size_t *ret_len)
+{
+    char *bytes = mf_pool_realloc(NULL, *ret_len = sizeof(key) + value.len, 1);
+
+    memcpy(bytes, &key, sizeof(key));
+    if (value.len)
+        memcpy(bytes + sizeof(key), value.ptr, value.len);
+    return bytes;
+}
+
 uint32_t mf_words_label(struct mf_words *self, struct mf_str key, struct mf_str value)
 {
     uint32_t key_number = mf_words_key(self, key), number;
-    size_t len = sizeof(key_number) + value.len;
-    char *bytes = mf_pool_realloc(NULL, len, 1);
+    size_t len;
+    char *bytes = spell(key_number, value, &len);
 
-    memcpy(bytes, &key_number, sizeof(key_number));
-    if (value.len)
-        memcpy(bytes + sizeof(key_number), value.ptr, value.len);
     number = find(self->label_numbers, bytes, len);
     if (!number)
         number = remember(self->label_numbers, bytes, len, add_label(self, key_number));
@@ -89,36 +97,25 @@ uint32_t mf_words_label(struct mf_words *self, struct mf_str key, struct mf_str 
     return number;
 }
 
-static struct mf_map *copy_numbers(const struct mf_map *from)
+bool mf_words_knows_class(const struct mf_words *self, struct mf_str name)
 {
-    struct mf_map *to = mf_map_new();
-    struct mf_str key;
-    size_t cursor = 0;
-    void *value;
-
-    while (mf_map_next_key(from, &cursor, &key, &value))
-        mf_map_put(to, key.ptr, key.len, value);
-    return to;
+    return find(self->class_numbers, name.ptr, name.len) != 0;
 }
 
-void mf_words_copy(struct mf_words *self, const struct mf_words *other)
+bool mf_words_knows_key(const struct mf_words *self, struct mf_str key)
 {
-    *self = *other;
-    self->class_numbers = copy_numbers(other->class_numbers);
-    self->key_numbers = copy_numbers(other->key_numbers);
-    self->label_numbers = copy_numbers(other->label_numbers);
-    self->keys = mf_pool_realloc(NULL, self->keys_cap, sizeof(*self->keys));
-    self->labels = mf_pool_realloc(NULL, self->labels_cap, sizeof(*self->labels));
-    for (uint32_t i = 0; i < self->n_keys; i++) {
-        struct mf_key *key = &self->keys[i];
-        *key = (struct mf_key){.n_words = other->keys[i].n_words, .words_cap = other->keys[i].words_cap};
-        if (!key->words_cap)
-            continue;
-        key->words = mf_pool_realloc(NULL, key->words_cap, sizeof(*key->words));
-        memcpy(key->words, other->keys[i].words, key->n_words * sizeof(*key->words));
-    }
-    for (uint32_t i = 0; i < self->n_labels; i++)
-        self->labels[i] = (struct mf_word){.key = other->labels[i].key, .ordinal = other->labels[i].ordinal};
+    return find(self->key_numbers, key.ptr, key.len) != 0;
+}
+
+bool mf_words_knows_label(const struct mf_words *self, struct mf_str key, struct mf_str value)
+{
+    uint32_t key_number = find(self->key_numbers, key.ptr, key.len);
+    size_t len;
+    char *bytes = spell(key_number, value, &len);
+    bool known = key_number && find(self->label_numbers, bytes, len);
+
+    free(bytes);
+    return known;
 }
 
 /* ------------------------------------------------------------------ indexes */

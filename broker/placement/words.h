@@ -24,7 +24,9 @@ struct mf_words {
 
 void mf_words_init(struct mf_words *self);
 void mf_words_fini(struct mf_words *self);
-void mf_words_copy(struct mf_words *self, const struct mf_words *other); /* without the indexes */
+bool mf_words_knows_class(const struct mf_words *self, struct mf_str name);
+bool mf_words_knows_key(const struct mf_words *self, struct mf_str key);
+bool mf_words_knows_label(const struct mf_words *self, struct mf_str key, struct mf_str value);
 uint32_t mf_words_class(struct mf_words *self, struct mf_str name);
 uint32_t mf_words_key(struct mf_words *self, struct mf_str key);
 uint32_t mf_words_label(struct mf_words *self, struct mf_str key, struct mf_str value);

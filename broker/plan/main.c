@@ -3,6 +3,7 @@
  * copy of the live state, runs this, and shows the answer as tables. */
 #include "census.h"
 #include "check.h"
+#include "codec.h"
 #include "files.h"
 #include "loading.h"
 #include "policy_settings.h"
@@ -117,12 +118,13 @@ static int run_trace(struct plan *plan, struct mf_rehearsal *self, const char *p
 
 static int run_steps(struct plan *plan, struct mf_rehearsal *self, json_t *ret_said, char error[512])
 {
-    char what[256];
     int r = 0;
 
     for (size_t i = 0; r == 0 && i < plan->n; i++) {
         const struct step *step = &plan->steps[i];
-        mf_str_format(what, sizeof(what), "%s %s", step->kind->name, step->what);
+        size_t size = strlen(step->kind->name) + strlen(step->what) + 2;
+        char *what = mf_arena_alloc(&self->arena, size); /* whole: half a letter is no JSON */
+        mf_str_format(what, size, "%s %s", step->kind->name, step->what);
         mf_rehearsal_step(self);
         r = step->kind->run ? step->kind->run(self, step->what, error)
                             : run_trace(plan, self, step->what, error);
@@ -198,6 +200,8 @@ static int take(struct plan *plan, int code)
         plan->policy = optarg;
     else if (code == 'w')
         plan->weights = optarg;
+    else if (!mf_utf8_valid(mf_str(optarg)))
+        return misuse("%s: it is not UTF-8, and could not be said in the answer", kinds[code - 1000].name);
     else if (plan->n == STEPS_MAX)
         return misuse("%s: there are too many steps", optarg);
     else

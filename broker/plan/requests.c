@@ -21,6 +21,18 @@ struct run {
 
 /* ------------------------------------------------------------------ before anything is asked */
 
+/* Of whoever names no group: one that no other has, of another step neither. */
+static struct mf_str own_name(const struct run *run, struct mf_trace_row *row)
+{
+    struct mf_str name;
+    uint32_t step = run->rehearsal->step;
+
+    do
+        name = mf_str_format(row->name, sizeof(row->name), "plan-%u-line-%zu", step++, row->line);
+    while (mf_group_active(run->rehearsal->b, name));
+    return name;
+}
+
 static int check_row(struct run *run, const char *path, struct mf_trace_row *row, char error[512])
 {
     const struct mf_broker *b = run->rehearsal->b;
@@ -32,7 +44,7 @@ static int check_row(struct run *run, const char *path, struct mf_trace_row *row
         return mf_fail(error, -EINVAL, "%.200s:%zu: there is no offering %.*s in the copy", path, row->line,
                        MF_STR_ARG(row->offering));
     if (!name.len)
-        name = mf_str_format(row->name, sizeof(row->name), "plan-line-%zu", row->line);
+        name = own_name(run, row);
     else
         mf_str_format(row->name, sizeof(row->name), "%.*s", MF_STR_ARG(name));
     group = mf_group_active(b, name);

@@ -190,9 +190,10 @@ int mf_step_lose_nodes(struct mf_rehearsal *self, const char *names, char error[
 
 /* ------------------------------------------------------------------ other nodes, more nodes */
 
+/* A worker rounds down what its CPUs make: so many CPUs, rounded up, made them. */
 static uint64_t scaled(uint64_t vcpus, uint64_t from, uint64_t to)
 {
-    uint64_t now = vcpus * to / from;
+    uint64_t cpus = (vcpus * 100 + from - 1) / from, now = cpus * to / 100;
 
     return now < VCPUS_MAX ? now : VCPUS_MAX;
 }
@@ -293,7 +294,7 @@ static int join(struct mf_rehearsal *self, struct mf_str like, const struct mf_l
 
     if (r < 0)
         return r;
-    mf_str_format(machine, sizeof(machine), "plan-%.55s", name);
+    mf_str_format(machine, sizeof(machine), "plan-%.59s", name); /* as long as new_name makes one */
     hello.machine_id = mf_str(machine);
     hello.labels = *labels;
     hello.guests.n = 0;

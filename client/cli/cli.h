@@ -69,6 +69,9 @@ int mf_cli_misuse(const struct mf_cli *cli, const char *format, ...) __attribute
 
 /* Ask, and say what went wrong; the first one connects, as flags and environment say. 0 or an exit code. */
 int mf_cli_request(struct mf_cli *cli, const struct mf_message *request, struct mayfly_reply *ret_reply);
+/* "WHAT accepted as event N", and what the broker adds. */
+void mf_cli_accepted(const struct mf_cli *cli, const struct mf_msg_accepted *accepted, const char *what, ...)
+    __attribute__((format(printf, 3, 4)));
 int mf_cli_error(const struct mf_cli *cli, const struct mayfly_error *error);
 /* The whole of a file, at most max bytes, into the arena; "-" is stdin. 0 or MF_EXIT_FAILED, said. */
 int mf_cli_read_file(struct mf_cli *cli, const char *path, size_t max, const char *too_large,

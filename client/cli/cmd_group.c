@@ -13,20 +13,6 @@
 
 #define TOO_MUCH_USER_DATA "user-data is more than the limit of 65536 bytes (64 KiB); let it fetch the rest"
 
-static void say_accepted(const struct mf_cli *cli, const char *operation, struct mf_str name,
-                         const struct mf_msg_accepted *accepted)
-{
-    if (cli->json) {
-        json_t *json = mf_json_struct(mf_kind_desc(MF_MSG_ACCEPTED), accepted);
-        mf_output_object(json);
-        return;
-    }
-    printf("%.*s: %s accepted as event %" PRIu64 "\n", (int)name.len, name.ptr, operation, accepted->seq);
-    if (accepted->text.len)
-        printf("%.*s\n", (int)accepted->text.len, accepted->text.ptr);
-    fflush(stdout);
-}
-
 static int words_of_provision(const struct mf_cli *cli, struct mf_msg_provision *provision)
 {
     unsigned policy = 0, spread = 0, fit = 0;
@@ -55,7 +41,8 @@ static int send_provision(struct mf_cli *cli, const struct mf_msg_provision *pro
     if (r)
         return r;
     struct mf_msg_accepted accepted = reply.message.accepted;
-    say_accepted(cli, cli->command->name, provision->group, &accepted);
+    mf_cli_accepted(cli, &accepted, "%.*s: %s", (int)provision->group.len, provision->group.ptr,
+                    cli->command->name);
     uint64_t count = accepted.count ? accepted.count : provision->count;
     if (cli->wait)
         r = mf_wait_complete(cli, provision->group, accepted.group_id,
@@ -172,7 +159,8 @@ static int run_scale(struct mf_cli *cli)
         r = mf_cli_request(cli, &ask, &reply);
     if (r)
         return r;
-    say_accepted(cli, "scale", ask.scale.group, &reply.message.accepted);
+    mf_cli_accepted(cli, &reply.message.accepted, "%.*s: scale", (int)ask.scale.group.len,
+                    ask.scale.group.ptr);
     struct mf_wait_for what = {.count = ask.scale.count};
     if (cli->wait)
         r = spares_of(cli, ask.scale.group, reply.message.accepted.group_id, &what.spares);
@@ -213,7 +201,7 @@ static int run_destroy(struct mf_cli *cli)
     if (r)
         return r;
     const struct mf_msg_accepted *accepted = &reply.message.accepted;
-    say_accepted(cli, "destroy", ask.destroy.target, accepted);
+    mf_cli_accepted(cli, accepted, "%.*s: destroy", (int)ask.destroy.target.len, ask.destroy.target.ptr);
     if (cli->wait && target.kind == MF_TARGET_NAME)
         r = mf_wait_group_gone(cli, target.name, accepted->group_id, accepted->seq);
     else if (cli->wait)

@@ -16,13 +16,8 @@ static int send_image(struct mf_cli *cli, const struct mf_message *ask, const ch
 {
     struct mayfly_reply reply = {0};
     int r = mf_cli_request(cli, ask, &reply);
-    const struct mf_msg_accepted *accepted = &reply.message.accepted;
-    if (!r && cli->json)
-        mf_output_object(mf_json_struct(mf_kind_desc(MF_MSG_ACCEPTED), accepted));
-    else if (!r)
-        printf("image %s: %s accepted as event %" PRIu64 "\n", cli->args[0], what, accepted->seq);
-    if (!r && !cli->json && accepted->text.len)
-        printf("%.*s\n", (int)accepted->text.len, accepted->text.ptr);
+    if (!r)
+        mf_cli_accepted(cli, &reply.message.accepted, "image %s: %s", cli->args[0], what);
     mayfly_reply_free(&reply);
     return r;
 }

@@ -59,13 +59,7 @@ static int run_add(struct mf_cli *cli)
         r = mf_cli_request(cli, &ask, &reply);
     if (r)
         return r;
-    const struct mf_msg_accepted *accepted = &reply.message.accepted;
-    if (cli->json)
-        mf_output_object(mf_json_struct(mf_kind_desc(MF_MSG_ACCEPTED), accepted));
-    else
-        printf("offering %s: accepted as event %" PRIu64 "\n", cli->args[0], accepted->seq);
-    if (!cli->json && accepted->text.len)
-        printf("%.*s\n", (int)accepted->text.len, accepted->text.ptr);
+    mf_cli_accepted(cli, &reply.message.accepted, "offering %s:", cli->args[0]);
     mayfly_reply_free(&reply);
     return MF_EXIT_OK;
 }

@@ -13,15 +13,8 @@ static int say(struct mf_cli *cli, const struct mf_message *ask, const char *wha
     int r = mf_cli_request(cli, ask, &reply);
     if (r)
         return r;
-    const struct mf_msg_accepted *accepted = &reply.message.accepted;
-    *ret_seq = accepted->seq;
-    if (cli->json)
-        mf_output_object(mf_json_struct(mf_kind_desc(MF_MSG_ACCEPTED), accepted));
-    else
-        printf("%s: %s accepted as event %" PRIu64 "\n", what, cli->command->name, accepted->seq);
-    if (!cli->json && accepted->text.len)
-        printf("%.*s\n", (int)accepted->text.len, accepted->text.ptr);
-    fflush(stdout);
+    *ret_seq = reply.message.accepted.seq;
+    mf_cli_accepted(cli, &reply.message.accepted, "%s: %s", what, cli->command->name);
     mayfly_reply_free(&reply);
     return 0;
 }

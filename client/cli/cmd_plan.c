@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -53,6 +54,35 @@ static int copy_file(struct mf_cli *cli, const char *store, int to)
                              store);
 }
 
+/* It holds the whole history: it goes when we go, also when we are told to. */
+static char left_behind[4][4200];
+
+static void drop_copy(void)
+{
+    for (size_t i = 0; i < sizeof left_behind / sizeof *left_behind; i++)
+        if (*left_behind[i])
+            unlink(left_behind[i]);
+}
+
+static void on_signal(int signal_number)
+{
+    drop_copy();
+    raise(signal_number); /* reset: this ends us */
+}
+
+/* With what opening it as a store leaves beside it. */
+static void drop_at_end(const char *path)
+{
+    static const char *const tails[] = {"", "-wal", "-shm", ".lock"};
+    static const int ends[] = {SIGINT, SIGTERM, SIGHUP};
+    struct sigaction action = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND}, before;
+    for (size_t i = 0; i < sizeof tails / sizeof *tails; i++)
+        snprintf(left_behind[i], sizeof left_behind[i], "%s%s", path, tails[i]);
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
+        if (!sigaction(ends[i], NULL, &before) && before.sa_handler != SIG_IGN)
+            sigaction(ends[i], &action, NULL);
+}
+
 /* It is opened as a broker opens its own: so it is one that nobody else has. */
 static int fetch_copy(struct mf_cli *cli, char path[4096])
 {
@@ -60,26 +90,13 @@ static int fetch_copy(struct mf_cli *cli, char path[4096])
     uint64_t size;
     if (snprintf(path, 4096, "%s/mayfly-plan-XXXXXX", dir && *dir ? dir : "/tmp") >= 4096)
         return mf_cli_fail(cli, "TMPDIR is too long");
-    int fd = mkstemp(path); /* 0600: it holds the whole history */
-    if (fd < 0) {
-        int r = mf_cli_fail(cli, "%s: %s", path, strerror(errno));
-        *path = 0;
-        return r;
-    }
+    int fd = mkstemp(path); /* 0600 */
+    if (fd < 0)
+        return mf_cli_fail(cli, "%s: %s", path, strerror(errno));
+    drop_at_end(path);
     int r = store ? copy_file(cli, store, fd) : mf_cli_copy_store(cli, fd, path, &size);
     close(fd);
     return r;
-}
-
-/* With what opening it as a store leaves beside it. */
-static void drop_copy(const char *path)
-{
-    static const char *const tails[] = {"", "-wal", "-shm", ".lock"};
-    char name[4200];
-    for (size_t i = 0; i < sizeof tails / sizeof *tails; i++) {
-        snprintf(name, sizeof name, "%s%s", path, tails[i]);
-        unlink(name);
-    }
 }
 
 /* -- the program */
@@ -291,7 +308,7 @@ static int check_steps(const struct mf_cli *cli)
 
 static int run_plan(struct mf_cli *cli)
 {
-    char program[MF_DEV_PATH], copy[4096] = "";
+    char program[MF_DEV_PATH], copy[4096];
     uint64_t shown = PLACEMENTS_SHOWN;
     json_t *answer;
     int r = check_steps(cli);
@@ -304,8 +321,7 @@ static int run_plan(struct mf_cli *cli)
         r = fetch_copy(cli, copy);
     if (!r)
         r = run_program(cli, make_args(cli, program, copy), &answer);
-    if (*copy)
-        drop_copy(copy);
+    drop_copy();
     return r ? r : show(cli, answer, shown);
 }
 

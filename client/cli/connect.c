@@ -1,8 +1,12 @@
 /* Where commands meet the library: the connection as flags and environment say, requests with their errors
  * said, files. */
 #include "cli.h"
+#include "json.h"
+#include "output.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -100,4 +104,20 @@ int mf_cli_read_file(struct mf_cli *cli, const char *path, size_t max, const cha
         r = read_all(cli, fd, path, max, too_large, ret_bytes);
     close(fd);
     return r;
+}
+
+void mf_cli_accepted(const struct mf_cli *cli, const struct mf_msg_accepted *accepted, const char *what, ...)
+{
+    va_list arguments;
+    if (cli->json) {
+        mf_output_object(mf_json_struct(mf_kind_desc(MF_MSG_ACCEPTED), accepted));
+        return;
+    }
+    va_start(arguments, what);
+    vprintf(what, arguments);
+    va_end(arguments);
+    printf(" accepted as event %" PRIu64 "\n", accepted->seq);
+    if (accepted->text.len)
+        printf("%.*s\n", (int)accepted->text.len, accepted->text.ptr);
+    fflush(stdout); /* what it waits for may take long */
 }

@@ -12,7 +12,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { RACK = 40, SHAPES = 24, CLASSES = 4, FULL_PERCENT = 75, STRETCH = 10000, LEVELS = 3 };
+enum { RACK = 40, SHAPES = 24, CLASSES = 4, FULL_PERCENT = 75, STRETCH = 50, BATCH = 200, LEVELS = 3 };
 
 struct live {
     struct mf_place place;
@@ -147,17 +147,26 @@ static double cpu_ns(void)
     return (double)at.tv_sec * 1e9 + (double)at.tv_nsec;
 }
 
-static double stretch(struct world *w)
+struct took { /* nanoseconds: of a request, and of a request and the departure that made room for it */
+    double request, step;
+};
+
+static struct took stretch(struct world *w)
 {
     uint64_t before = w->decided;
-    double from = cpu_ns();
+    double begun = cpu_ns(), requests = 0;
 
     for (int i = 0; i < STRETCH; i++) {
-        depart(w);
+        double from;
+        for (int k = 0; k < BATCH; k++)
+            depart(w);
+        from = cpu_ns();
         while (!is_full(w))
             arrive(w);
+        requests += cpu_ns() - from;
     }
-    return (cpu_ns() - from) / (double)(w->decided - before);
+    return (struct took){requests / (double)(w->decided - before),
+                         (cpu_ns() - begun) / (double)(w->decided - before)};
 }
 
 static void fill(struct world *w, uint32_t stretches)
@@ -221,13 +230,27 @@ static double kept_share(const struct world *w)
     return (double)kept / ((double)w->n_nodes * 192000);
 }
 
-static void show_one(struct world *w, const char *level, double *ns, double *more, uint32_t stretches)
+static double median(const struct took *took, const struct took *off, uint32_t n, bool request)
 {
-    printf(
-        "{\"bench\": \"headroom\", \"nodes\": %u, \"level\": \"%s\", \"instances\": %u, \"step_ns\": %.0f, "
-        "\"more_ns\": %.0f, \"refused\": %llu",
-        w->n_nodes, level ? level : "off", w->n_live, bench_percentile(ns, stretches, 0.5),
-        bench_percentile(more, stretches, 0.5), (unsigned long long)w->refused);
+    double *ns = calloc(n, sizeof(*ns)), middle;
+
+    for (uint32_t i = 0; i < n; i++)
+        ns[i] =
+            request ? took[i].request - (off ? off[i].request : 0) : took[i].step - (off ? off[i].step : 0);
+    middle = bench_percentile(ns, n, 0.5);
+    free(ns);
+    return middle;
+}
+
+static void show_one(struct world *w, const char *level, const struct took *took, const struct took *off,
+                     uint32_t n)
+{
+    printf("{\"bench\": \"headroom\", \"nodes\": %u, \"level\": \"%s\", \"instances\": %u, \"request_ns\": "
+           "%.0f, "
+           "\"request_more_ns\": %.0f, \"step_ns\": %.0f, \"step_more_ns\": %.0f, \"refused\": %llu",
+           w->n_nodes, level ? level : "off", w->n_live, median(took, NULL, n, true),
+           median(took, off, n, true), median(took, NULL, n, false), median(took, off, n, false),
+           (unsigned long long)w->refused);
     if (w->headroom) {
         printf(", \"kept_percent\": %.2f, \"bytes_per_instance\": %.1f", 100 * kept_share(w),
                (double)mf_headroom_bytes(w->headroom) / w->n_live);
@@ -241,25 +264,22 @@ static void show(uint32_t n_nodes, uint32_t stretches)
 {
     static const char *const levels[LEVELS] = {NULL, "host", "rack"};
     struct world worlds[LEVELS];
-    double *ns[LEVELS], *more[LEVELS];
+    struct took *took[LEVELS];
 
     for (int i = 0; i < LEVELS; i++) {
         open_world(&worlds[i], n_nodes, levels[i]);
         fill(&worlds[i], stretches);
-        ns[i] = calloc(stretches, sizeof(**ns));
-        more[i] = calloc(stretches, sizeof(**more));
+        took[i] = calloc(stretches, sizeof(**took));
     }
     for (uint32_t r = 0; r < stretches; r++)
-        for (int i = 0; i < LEVELS; i++) {
-            ns[i][r] = stretch(&worlds[i]);
-            more[i][r] = ns[i][r] - ns[0][r];
-        }
+        for (int i = 0; i < LEVELS; i++)
+            took[i][r] = stretch(&worlds[i]);
     for (int i = 0; i < LEVELS; i++) {
-        show_one(&worlds[i], levels[i], ns[i], more[i], stretches);
+        show_one(&worlds[i], levels[i], took[i], took[0], stretches);
         close_world(&worlds[i]);
-        free(ns[i]);
-        free(more[i]);
     }
+    for (int i = 0; i < LEVELS; i++)
+        free(took[i]);
 }
 
 int main(int argc, char **argv)

@@ -1,5 +1,6 @@
 """Placement as an operator asks for it and asks about it: rules, place --explain, capacity, plan. Simulated guests, four nodes in two racks."""
 import json
+import os
 
 import pytest
 
@@ -122,6 +123,8 @@ def test_plan_refuses_what_it_cannot_play(c, tmp_path):
     refused(c.run("plan", "--drain", "node-9"), "node-9")
     refused(c.run("plan", "--drain", "node-1", "--placement-policy", "worst"), "worst")
     refused(c.run("plan", "--drain", "node-1", "--placement-weights", "nan"), "nan")
+    refused(c.run("plan", "--drain", "node-1", "--placement-weights", "1e300"), "1e+300")
+    refused(c.run("plan", "--requests", os.fsdecode(b"\xff.csv")), "UTF-8")
     refused(c.run("plan", "--lose", "rack=r7"), "r0, r1")
     refused(c.run("plan", "--lose", "zone=a"), "zone")
     refused(c.run("plan", "--ratio", "standard=0"), "CLASS=PERCENT")

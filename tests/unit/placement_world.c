@@ -376,6 +376,7 @@ void world_ask(struct world *w, struct question *q)
         q->groups[i] = below(w, w->n_groups);
         q->keys[i] = below(w, KEYS + 1);
         rule->tally = chance(w, 3) ? NULL : w->tallies[q->groups[i]][q->keys[i]];
+        rule->key = rule->tally || q->keys[i] == KEYS ? 0 : w->keys[q->keys[i]];
         rule->bound = 1 + below(w, 4);
     }
     q->ask.n_shunned = chance(w, 80) ? 0 : below(w, MF_SHUNNED_MAX);
@@ -432,7 +433,7 @@ static uint32_t fewest(const struct world *w, const struct question *q, uint32_t
 
 static bool rule_allows(const struct world *w, const struct question *q, uint32_t i, uint32_t node)
 {
-    uint32_t domain = q->rules[i].tally ? domain_of(w, q->keys[i], node) : node + 1, n;
+    uint32_t domain = domain_of(w, q->keys[i], node), n;
 
     if (q->rules[i].kind <= MF_RULE_MANY)
         return true;
@@ -441,7 +442,7 @@ static bool rule_allows(const struct world *w, const struct question *q, uint32_
     n = count_in(w, q, i, domain);
     switch (q->rules[i].kind) {
     case MF_RULE_SKEW:
-        return !q->rules[i].tally || n + 1 <= fewest(w, q, i) + q->rules[i].bound;
+        return n + 1 <= fewest(w, q, i) + q->rules[i].bound;
     case MF_RULE_MOST:
         return n < q->rules[i].bound;
     case MF_RULE_APART:
@@ -528,7 +529,7 @@ uint64_t world_level(const struct world *w, const struct question *q, uint32_t n
     int shift = 15 * MF_PREFERENCES_MAX;
 
     for (uint32_t i = 0; i < q->ask.n_rules; i++) {
-        uint32_t domain = q->rules[i].tally ? domain_of(w, q->keys[i], node) : node + 1, n;
+        uint32_t domain = domain_of(w, q->keys[i], node), n;
         if (q->rules[i].kind > MF_RULE_MANY)
             continue;
         n = count_in(w, q, i, domain);

@@ -3,3 +3,4 @@ mf_test(test_store_writer SOURCES test_store_writer.c USES mf_broker_edge LABELS
 mf_test(test_store_recent SOURCES test_store_recent.c USES mf_broker_edge LABELS unit)
 mf_test(test_edge_peers SOURCES test_edge_peers.c USES mf_broker_edge LABELS unit)
 mf_test(test_edge_seal SOURCES test_edge_seal.c scratch.c USES mf_broker_edge LABELS unit)
+mf_test(test_edge_policy SOURCES test_edge_policy.c USES mf_broker_edge LABELS unit)

@@ -108,6 +108,28 @@ static void of_a_group(void **state)
     stage_close(&s);
 }
 
+/* A node without the label is in no domain, also while there is nothing to count in any. */
+static void of_a_wish_by_label(void **state)
+{
+    struct stage s;
+    struct mf_msg_explain wish = small;
+    const struct mf_msg_explained *e;
+
+    stage_open(&s);
+    hello_in_rack(&s, 1, "r1");
+    stage_hello(&s, 0, NULL, 0);
+    wish.rules.spread_by = mf_str("rack");
+    e = ask(&s, wish);
+    assert_int_equal(e->candidates, 2);
+    assert_true(mf_str_is(e->rows.items[0].node, "node-1"));
+    assert_true(e->rows.items[1].level > e->rows.items[0].level);
+    wish.rules.max_skew = 1;
+    e = ask(&s, wish);
+    assert_int_equal(e->candidates, 1);
+    assert_int_equal(refusals(e, "skew"), 1);
+    stage_close(&s);
+}
+
 static void of_a_wish(void **state)
 {
     struct stage s;
@@ -312,6 +334,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(of_a_group),
         cmocka_unit_test(of_a_wish),
+        cmocka_unit_test(of_a_wish_by_label),
         cmocka_unit_test(near_and_apart),
         cmocka_unit_test(as_many_rules_as_there_may_be),
         cmocka_unit_test(says_what_keeps_births_away),

@@ -443,6 +443,38 @@ static void test_how_many_more(void **state)
     stage_close(&s);
 }
 
+/* Where so much waits that placement takes its time, another's request comes between: what was admitted stays
+ * with whom it was admitted for, and goes with it. */
+static void test_what_was_admitted_is_its_own(void **state)
+{
+    struct mf_label nowhere = {mf_str("nowhere"), mf_str("x")};
+    struct mf_message message;
+    struct stage s;
+    char name[32];
+
+    (void)state;
+    open_on(&s, 4, 0);
+    for (int i = 0; i < 70; i++) {
+        snprintf(name, sizeof(name), "wait-%d", i);
+        message = stage_provision_message(&s, name, 1);
+        message.provision.require = (struct mf_labels){&nowhere, 1};
+        stage_client(&s, message);
+    }
+    message = stage_provision_message(&s, "db", 2);
+    message.provision.rules.headroom = mf_str("host");
+    stage_client(&s, message);
+    assert_int_equal(s.b->admission.n, 2);
+    assert_ptr_equal(s.b->admission.group, mf_group_active(s.b, mf_str("db")));
+    stage_provision(&s, "web", 2);
+    assert_ptr_equal(s.b->admission.group, mf_group_active(s.b, mf_str("db")));
+    stage_destroy(&s, "db");
+    assert_int_equal(s.b->admission.n, 0);
+    stage_pass(&s, 100);
+    stage_answer_all(&s);
+    assert_int_equal(stage_count_state(&s, MF_INSTANCE_STATE_RUNNING), 2);
+    stage_close(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -459,6 +491,7 @@ int main(void)
         cmocka_unit_test(test_a_backup_is_its_own),
         cmocka_unit_test(test_what_is_admitted_is_protected),
         cmocka_unit_test(test_how_many_more),
+        cmocka_unit_test(test_what_was_admitted_is_its_own),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -8,9 +8,12 @@
 #include <cmocka.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 /* Run a command line with its output thrown away. */
@@ -273,6 +276,37 @@ static void every_member_has_a_name_and_an_address(void **state)
     assert_string_equal(mf_dev_net_address(&dev, "node-1", address), "127.0.0.1");
 }
 
+/* The copy that a plan is made on holds the whole history: it stays nowhere, also when we are told to end. */
+static void a_plan_leaves_no_copy(void **state)
+{
+    char dir[] = "/tmp/mf-cli-XXXXXX", program[64], store[64], copies[64], line[160];
+    int status;
+    assert_non_null(mkdtemp(dir));
+    snprintf(program, sizeof program, "%s/mayfly-plan", dir);
+    snprintf(store, sizeof store, "%s/store", dir);
+    snprintf(copies, sizeof copies, "%s/copies", dir);
+    snprintf(line, sizeof line, "mayfly plan --store %s --drain node-1", store);
+    int fd = open(program, O_WRONLY | O_CREAT, 0700);
+    dprintf(fd, "#!/bin/sh\ntest -s \"$2\" && kill -TERM $PPID\nsleep 5\n");
+    close(fd);
+    fd = open(store, O_WRONLY | O_CREAT, 0600);
+    dprintf(fd, "rows");
+    close(fd);
+    assert_int_equal(mkdir(copies, 0700), 0);
+    pid_t pid = fork();
+    if (!pid) {
+        setenv("MAYFLY_BIN", dir, 1);
+        setenv("TMPDIR", copies, 1);
+        _exit(run(line));
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM);
+    assert_int_equal(rmdir(copies), 0); /* it is empty */
+    unlink(program);
+    unlink(store);
+    rmdir(dir);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -285,6 +319,7 @@ int main(void)
         cmocka_unit_test(targets_are_refused),
         cmocka_unit_test(request_ids_differ),
         cmocka_unit_test(only_whole_paths_are_ours),
+        cmocka_unit_test(a_plan_leaves_no_copy),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -195,6 +195,10 @@ static void test_names_and_weights(void **state)
     assert_int_equal(mf_place_policy_check(&policy, error), -EINVAL);
     policy.weights[2] = INFINITY;
     assert_int_equal(mf_place_policy_check(&policy, error), -EINVAL);
+    policy.weights[2] = 1e300; /* beyond what scores are reckoned in */
+    assert_int_equal(mf_place_policy_check(&policy, error), -EINVAL);
+    policy.weights[2] = 1e6;
+    assert_int_equal(mf_place_policy_check(&policy, error), 0);
     policy.name = MF_POLICY_NAMES;
     assert_int_equal(mf_place_policy_check(&policy, error), -EINVAL);
 }

@@ -1,4 +1,4 @@
-/* test_placement_pool.c - room, copies, refusals in their order, and what is absurd. */
+/* test_placement_pool.c - room, refusals in their order, and what is absurd. */
 #include "placement_world.h"
 
 #include <setjmp.h>
@@ -15,17 +15,17 @@ static struct world w;
 
 /* ------------------------------------------------------------------ in random clusters */
 
-/* Put there one by one on a copy until none fits. */
-static uint32_t fill_up(struct mf_pool *copy, uint32_t shape)
+/* Put there one by one until none fits, and taken away again. */
+static uint32_t fill_up(uint32_t shape)
 {
     struct mf_ask ask = {.shape = w.shape_numbers[shape]};
-    struct mf_place place;
+    struct mf_place places[ROOM_MAX];
     uint32_t n = 0;
 
-    while (n < ROOM_MAX && mf_pool_choose(copy, &ask, NULL, &place, NULL)) {
-        mf_pool_take(copy, place, &w.shapes[shape].wants);
-        n++;
-    }
+    while (n < ROOM_MAX && mf_pool_choose(w.pool, &ask, NULL, &places[n], NULL))
+        mf_pool_take(w.pool, places[n++], &w.shapes[shape].wants);
+    for (uint32_t i = 0; i < n; i++)
+        mf_pool_give(w.pool, places[i], &w.shapes[shape].wants);
     return n;
 }
 
@@ -36,44 +36,13 @@ static void test_room_is_what_fits(void **state)
         for (uint32_t i = 0; i < 200; i++)
             world_change(&w);
         for (uint32_t shape = 0; shape < w.n_shapes; shape++) {
-            struct mf_pool *copy = mf_pool_copy(w.pool);
             uint64_t room = mf_pool_room(w.pool, w.shape_numbers[shape], ROOM_MAX);
-            assert_int_equal(room, fill_up(copy, shape));
+            assert_int_equal(room, fill_up(shape));
             assert_int_equal(mf_pool_any(w.pool, w.shape_numbers[shape]), room > 0);
-            mf_pool_check(copy);
-            mf_pool_destroy(&copy);
+            mf_pool_check(w.pool);
         }
         world_check_books(&w);
         world_free(&w);
-    }
-}
-
-/* What a copy is asked it answers as the pool would, whatever became of the pool since. */
-static void test_copy_is_apart(void **state)
-{
-    for (uint64_t seed = 1; seed <= 50; seed++) {
-        struct question q;
-        struct mf_place before = {0}, after = {0};
-        struct mf_rank rank, again;
-        struct mf_pool *copy;
-        bool found;
-
-        world_new(&w, seed, 60, 8, false);
-        for (uint32_t i = 0; i < 200; i++)
-            world_change(&w);
-        world_ask(&w, &q);
-        q.ask.n_rules = 0; /* tallies are the caller's: they go on with the pool */
-        found = mf_pool_choose(w.pool, &q.ask, NULL, &before, &rank);
-        copy = mf_pool_copy(w.pool);
-        for (uint32_t i = 0; i < 200; i++)
-            world_change(&w);
-        assert_int_equal(mf_pool_choose(copy, &q.ask, NULL, &after, &again), found);
-        if (found)
-            assert_true(before.node == after.node && before.cells == after.cells &&
-                        rank.bucket == again.bucket && rank.level == again.level);
-        world_free(&w);
-        mf_pool_check(copy);
-        mf_pool_destroy(&copy);
     }
 }
 
@@ -283,13 +252,41 @@ static void test_shapes_are_counted(void **state)
     mf_pool_destroy(&pool);
 }
 
+/* Values of a label and classes have an end; what is known is taken for ever. */
+static void test_words_have_an_end(void **state)
+{
+    struct mf_place_policy policy = mf_place_policy_named(MF_POLICY_NAME_ROOM);
+    struct mf_pool *many = mf_pool_new(&policy);
+    char text[16];
+
+    for (uint32_t i = 0; i < MF_POOL_LABELS_MAX; i++) {
+        struct mf_str value = {(const char *)&i, sizeof(i)};
+        assert_true(mf_pool_takes_label(many, mf_str("rack"), value));
+        mf_pool_label(many, mf_str("rack"), value);
+    }
+    assert_false(mf_pool_takes_label(many, mf_str("rack"), mf_str("r-new")));
+    assert_true(mf_pool_takes_key(many, mf_str("zone")));
+    for (int i = 0; i < MF_POOL_CLASSES_MAX; i++) {
+        struct mf_str name = mf_str_format(text, sizeof(text), "c%d", i);
+        assert_true(mf_pool_takes_class(many, name));
+        mf_pool_class(many, name);
+    }
+    assert_false(mf_pool_takes_class(many, mf_str("c-new")));
+    assert_true(mf_pool_takes_class(many, mf_str("c0")));
+    mf_pool_destroy(&many);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_room_is_what_fits),       cmocka_unit_test(test_copy_is_apart),
-        cmocka_unit_test(test_refusals_in_their_order), cmocka_unit_test(test_full),
-        cmocka_unit_test(test_absurd_amounts),          cmocka_unit_test(test_skew_without_the_closed),
-        cmocka_unit_test(test_chance_among_equals),     cmocka_unit_test(test_shapes_are_counted),
+        cmocka_unit_test(test_room_is_what_fits),
+        cmocka_unit_test(test_refusals_in_their_order),
+        cmocka_unit_test(test_full),
+        cmocka_unit_test(test_absurd_amounts),
+        cmocka_unit_test(test_skew_without_the_closed),
+        cmocka_unit_test(test_chance_among_equals),
+        cmocka_unit_test(test_shapes_are_counted),
+        cmocka_unit_test(test_words_have_an_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

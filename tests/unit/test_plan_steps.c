@@ -110,6 +110,34 @@ static void a_rack_is_lost(void **state)
     stage_close(&s);
 }
 
+/* What was protected until a lease was over is not any more: it looks for a backup again, later. */
+static void a_rack_is_lost_and_headroom_with_it(void **state)
+{
+    struct stage s;
+    struct mf_rehearsal r;
+    static const char *const racks[] = {"r0", "r1", "r2"};
+
+    stage_open(&s);
+    for (int node = 0; node < 3; node++) {
+        struct mf_message hello = stage_hello_message(node);
+        struct mf_label label = {mf_str("rack"), mf_str(racks[node])};
+        hello.hello.labels = (struct mf_labels){&label, 1};
+        stage_hello_as(&s, node, hello);
+    }
+    stage_client(
+        &s, (struct mf_message){.kind = MF_MSG_HEADROOM,
+                                .headroom = {.request_id = mf_str("headroom"), .level = mf_str("rack")}});
+    stage_provision_at_most(&s, "db", 6);
+    stage_answer_all(&s);
+    copy(&r, &s);
+    assert_int_equal(count_running(&r), 6);
+    assert_int_equal(mf_step_lose(&r, "rack=r1", error), 0);
+    assert_int_equal(count_running(&r), 6);
+    assert_true(r.b->headroom_degraded);
+    mf_rehearsal_free(&r);
+    stage_close(&s);
+}
+
 static void what_has_no_room_waits(void **state)
 {
     struct stage s;
@@ -180,6 +208,30 @@ static void a_ratio_makes_room(void **state)
     assert_int_equal(mf_step_ratio(&r, "standard=100", error), 0); /* nothing is ended for that */
     assert_int_equal(count_running(&r), 28);
     mf_broker_check(r.b);
+    mf_rehearsal_free(&r);
+    stage_close(&s);
+}
+
+/* 7 CPUs at 150 per cent are 10 vcpus: of those nobody could tell 7 by dividing alone. */
+static void a_ratio_is_of_whole_cpus(void **state)
+{
+    struct stage s;
+    struct mf_rehearsal r;
+    struct mf_message hello = stage_hello_message(0);
+    struct mf_rec_cell cells[2] = {{.vcpus = 6, .memory_mib = 500}, {.vcpus = 4, .memory_mib = 500}};
+
+    stage_open(&s);
+    hello.hello.capacity.vcpus = 10;
+    hello.hello.cells.items = cells;
+    hello.hello.cells.n = 2;
+    hello.hello.cpu_ratio_percent = 150;
+    stage_hello_as(&s, 0, hello);
+    copy(&r, &s);
+    assert_int_equal(mf_step_ratio(&r, "standard=100", error), 0);
+    assert_int_equal(mf_node_find(r.b, mf_str("node-0"))->capacity.vcpus, 7);
+    assert_int_equal(mf_node_find(r.b, mf_str("node-0"))->cells[1].vcpus, 3);
+    assert_int_equal(mf_step_ratio(&r, "standard=400", error), 0);
+    assert_int_equal(mf_node_find(r.b, mf_str("node-0"))->capacity.vcpus, 28);
     mf_rehearsal_free(&r);
     stage_close(&s);
 }
@@ -296,6 +348,29 @@ static void requests_wait_for_each_other(void **state)
     stage_close(&s);
 }
 
+/* Rows without a group are nobody's but their own, also where two files have them on the same line. */
+static void two_files_share_no_group(void **state)
+{
+    struct stage s;
+    struct mf_rehearsal r;
+    struct mf_trace stays, ends;
+    char path[32];
+
+    open_stage(&s);
+    copy(&r, &s);
+    stays = read_trace(&r, "offering,count,at_s,life_s\nsmall,3,0,\n", path);
+    ends = read_trace(&r, "offering,count,at_s,life_s\nsmall,2,0,10\n", path);
+    assert_int_equal(mf_requests_run(&r, path, &stays, error), 0);
+    mf_rehearsal_step(&r);
+    assert_int_equal(mf_requests_run(&r, path, &ends, error), 0);
+    assert_int_equal(ends.rows[0].placed, 2);
+    assert_int_equal(count_running(&r), 11);
+    free(stays.rows);
+    free(ends.rows);
+    mf_rehearsal_free(&r);
+    stage_close(&s);
+}
+
 static void requests_name_what_there_is(void **state)
 {
     static const struct {
@@ -347,13 +422,16 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_moves_before_a_step),
         cmocka_unit_test(a_rack_is_lost),
+        cmocka_unit_test(a_rack_is_lost_and_headroom_with_it),
         cmocka_unit_test(what_has_no_room_waits),
         cmocka_unit_test(nodes_are_drained),
         cmocka_unit_test(nodes_are_taken_away),
         cmocka_unit_test(a_ratio_makes_room),
+        cmocka_unit_test(a_ratio_is_of_whole_cpus),
         cmocka_unit_test(what_was_planned_comes_true),
         cmocka_unit_test(bad_steps_are_refused),
         cmocka_unit_test(requests_wait_for_each_other),
+        cmocka_unit_test(two_files_share_no_group),
         cmocka_unit_test(requests_name_what_there_is),
         cmocka_unit_test(the_same_question_has_the_same_answer),
     };
