@@ -312,6 +312,7 @@ const char *mf_place_word(enum mf_refusal refusal, uint8_t closed)
                                                    [MF_REFUSED_LABELS] = "labels",
                                                    [MF_REFUSED_FORBIDDEN] = "forbidden labels",
                                                    [MF_REFUSED_FENCES] = "cannot fence",
+                                                   [MF_REFUSED_SHARES] = "shared CPUs",
                                                    [MF_REFUSED_FULL] = "full",
                                                    [MF_REFUSED_VCPUS] = "vcpus",
                                                    [MF_REFUSED_MEMORY] = "memory",

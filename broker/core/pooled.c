@@ -14,7 +14,8 @@ enum {
     BIRTHS_FREELY = 4, /* under way on a node: about as many as it works on at once */
     PENALTY_BIRTH = 4, /* for each beyond: a node that is not busy is better, if it is not much fuller */
     PENALTY_FLAP = 32, /* for each failure lately */
-    PENALTY_MAX = 255
+    PENALTY_MAX = 255,
+    WHOLE_PERCENT = 100 /* of a ratio: beyond it vcpus share CPUs */
 };
 
 /* ------------------------------------------------------------------ amounts */
@@ -145,6 +146,7 @@ static struct mf_pool_node describe(struct mf_broker *b, const struct mf_node *n
                                  .n_labels = node->labels.n,
                                  .instances_max = MF_NODE_INSTANCES_MAX,
                                  .fences = node->fences,
+                                 .shares = node->cpu_ratio_percent > WHOLE_PERCENT,
                                  .penalty = node->penalty,
                                  .closed = node->closed};
 }

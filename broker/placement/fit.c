@@ -31,7 +31,9 @@ enum mf_refusal mf_fit_standing(const struct mf_pool *self, const struct mf_shap
         return MF_REFUSED_LABELS;
     if (count(labels, shape->forbid, &n))
         return MF_REFUSED_FORBIDDEN;
-    return shape->fences && !self->rows[node].fences ? MF_REFUSED_FENCES : MF_REFUSED_NOT;
+    if (shape->fences && !self->rows[node].fences)
+        return MF_REFUSED_FENCES;
+    return shape->pinned && self->rows[node].shares ? MF_REFUSED_SHARES : MF_REFUSED_NOT;
 }
 
 /* ------------------------------------------------------------------ totals */

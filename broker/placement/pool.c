@@ -139,7 +139,8 @@ static bool stands_so(const struct mf_pool *self, uint32_t node, const struct mf
     const struct mf_row *row = &self->rows[node];
     const struct mf_row_labels *labels = &self->labels[node];
 
-    return row->class == now->class && row->fences == now->fences && labels->n == now->n_labels &&
+    return row->class == now->class && row->fences == now->fences && row->shares == now->shares &&
+           labels->n == now->n_labels &&
            (!labels->n || memcmp(labels->words, now->labels, labels->n * sizeof(*labels->words)) == 0);
 }
 
@@ -155,6 +156,7 @@ void mf_pool_update(struct mf_pool *self, uint32_t node, const struct mf_pool_no
     row->class = now->class;
     row->instances_max = now->instances_max;
     row->fences = now->fences;
+    row->shares = now->shares;
     row->penalty = now->penalty;
     row->closed = now->closed;
     set_cells(row, now);

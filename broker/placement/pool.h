@@ -56,6 +56,7 @@ struct mf_pool_node { /* what is so of a node, whoever sits on it */
     uint32_t n_labels;
     uint32_t instances_max;
     bool fences;     /* at-most instances may sit here */
+    bool shares;     /* several vcpus share a CPU: pinned instances may not */
     uint8_t penalty; /* 0..255: how much worse than an equal: flaky, or births under way beyond its lanes */
     uint8_t closed;  /* not 0: no births; the caller's reason, given back by explain */
 };
@@ -85,8 +86,8 @@ struct mf_shape { /* all that instances must have in common to be alike; zero it
                                  cell of the node, empty, could not hold it */
     uint8_t policy;           /* enum mf_policy_name; 0: the pool's */
     bool fences;              /* only nodes that fence */
-    bool pinned;  /* whole CPUs: only on nodes whose vcpus are CPUs is it placed by the caller's class */
-    bool reserve; /* it may use what headroom keeps free: a replacement */
+    bool pinned;              /* whole CPUs: only nodes that share none */
+    bool reserve;             /* it may use what headroom keeps free: a replacement */
 };
 
 /* The number of an equal shape, from 1 on, that stays valid until as many mf_pool_shape_drop. */
@@ -176,7 +177,8 @@ enum mf_refusal {
     MF_REFUSED_LABELS,
     MF_REFUSED_FORBIDDEN,
     MF_REFUSED_FENCES,
-    MF_REFUSED_FULL, /* instances_max */
+    MF_REFUSED_SHARES, /* it is pinned, and CPUs are shared there */
+    MF_REFUSED_FULL,   /* instances_max */
     MF_REFUSED_VCPUS,
     MF_REFUSED_MEMORY,
     MF_REFUSED_HUGEPAGES,

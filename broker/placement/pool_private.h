@@ -24,7 +24,7 @@ struct mf_row {        /* a node; four lines of cache, all of them looked at whe
     uint64_t used[MF_DIMENSIONS];
     uint32_t class, n_instances, instances_max;
     uint8_t n_cells, n_cells_kept, penalty, closed; /* what sits in cells it no longer has is remembered */
-    bool fences, held;
+    bool fences, shares, held;
     struct mf_row_cell *more_cells; /* instead of `cells`, once it needed more than two */
     struct mf_row_cell cells[CELLS_OWN];
 };

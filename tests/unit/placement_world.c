@@ -50,6 +50,7 @@ static void draw_node(struct world *w, struct model_node *node)
     draw_cells(w, node);
     node->class = w->classes[below(w, w->n_classes)];
     node->fences = chance(w, 70);
+    node->shares = chance(w, 40);
     node->instances_max = chance(w, 20) ? below(w, 6) : 1000;
     node->penalty = chance(w, 20) ? (uint8_t)below(w, 256) : 0;
     node->closed = chance(w, 15) ? (uint8_t)(1 + below(w, 5)) : 0;
@@ -72,6 +73,7 @@ static struct mf_pool_node told(const struct model_node *node, uint32_t labels[K
                                  .n_labels = n,
                                  .instances_max = node->instances_max,
                                  .fences = node->fences,
+                                 .shares = node->shares,
                                  .penalty = node->penalty,
                                  .closed = node->closed};
 }
@@ -127,6 +129,7 @@ static void update_node(struct world *w)
         memcpy(node->labels, old.labels, sizeof(node->labels));
         node->class = old.class;
         node->fences = old.fences;
+        node->shares = old.shares;
     }
     node->n_cells = old.n_cells; /* what is kept free is by cell */
     memcpy(node->cells, old.cells, sizeof(node->cells));
@@ -185,6 +188,7 @@ static void draw_shape(struct world *w, struct mf_shape *shape)
     shape->split_above_mib = splits[below(w, 5)];
     shape->policy = chance(w, 50) ? (uint8_t)below(w, MF_POLICY_NAMES) : 0;
     shape->fences = chance(w, 20);
+    shape->pinned = chance(w, 20);
     shape->reserve = chance(w, 30);
 }
 
@@ -392,7 +396,8 @@ static uint32_t domain_of(const struct world *w, uint32_t key, uint32_t node)
 static bool stands(const struct world *w, const struct mf_shape *shape, uint32_t number)
 {
     const struct model_node *node = &w->nodes[number];
-    bool so = node->held && node->class == shape->class && (!shape->fences || node->fences);
+    bool so = node->held && node->class == shape->class && (!shape->fences || node->fences) &&
+              !(shape->pinned && node->shares);
 
     for (uint32_t i = 0; i < KEYS; i++) {
         bool needed = false, banned = false;

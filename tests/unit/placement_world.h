@@ -7,7 +7,7 @@
 enum { NODES = 320, GROUPS_MAX = 8, SHAPES = 100, LIVES = 4000, KEYS = 3, IMAGES = 4, LABELS_PER_KEY = 40 };
 
 struct model_node {
-    bool held, fences, warm[IMAGES + 1];
+    bool held, fences, shares, warm[IMAGES + 1];
     struct mf_amounts capacity, reserved;
     struct mf_cell cells[MF_CELLS_MAX], cells_reserved[MF_CELLS_MAX];
     uint32_t n_cells, class, instances_max, n_instances;

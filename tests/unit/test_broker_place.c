@@ -3,6 +3,7 @@
 #include "broker_stage.h"
 #include "check.h"
 #include "group_rules.h"
+#include "place.h"
 #include "pooled.h"
 
 #include <setjmp.h>
@@ -406,6 +407,34 @@ static void test_huge_pages_and_rates(void **state)
     stage_close(&s);
 }
 
+/* Whole CPUs are only to be had where vcpus share none; also after a restart. */
+static void test_pinned_where_no_cpu_is_shared(void **state)
+{
+    struct stage s;
+    struct mf_message hello = stage_hello_message(0), m;
+    char why[256];
+
+    stage_open(&s);
+    hello.hello.cpu_ratio_percent = 400;
+    stage_hello_as(&s, 0, hello);
+    offer(&s, (struct mf_rec_offering){
+                  .name = mf_str("whole"), .vcpus = 1, .memory_mib = 64, .disk_mib = 1, .pinned = true});
+    m = stage_provision_message(&s, "hpc", 1);
+    m.provision.offering = mf_str("whole");
+    stage_client(&s, m);
+    assert_int_equal(node_of(&s, "hpc", 0), -1);
+    assert_true(
+        says(mf_place_reason(s.b, mf_group_active(s.b, mf_str("hpc"))->slots[0], why), "1 shared CPUs"));
+    stage_reloads(&s);
+    hello = stage_hello_message(1);
+    hello.hello.cpu_ratio_percent = 100;
+    stage_hello_as(&s, 1, hello);
+    stage_answer_all(&s);
+    assert_int_equal(node_of(&s, "hpc", 0), 1);
+    stage_reloads(&s);
+    stage_close(&s);
+}
+
 static void test_a_capacity_that_cannot_be(void **state)
 {
     struct stage s;
@@ -732,6 +761,7 @@ int main(void)
         cmocka_unit_test(test_another_rack),
         cmocka_unit_test(test_cells_are_chosen_and_kept),
         cmocka_unit_test(test_huge_pages_and_rates),
+        cmocka_unit_test(test_pinned_where_no_cpu_is_shared),
         cmocka_unit_test(test_a_capacity_that_cannot_be),
         cmocka_unit_test(test_the_order_of_what_waits),
         cmocka_unit_test(test_a_flaky_node_is_the_last),

@@ -97,6 +97,11 @@ static void test_refusals_in_their_order(void **state)
         MF_REFUSED_FORBIDDEN);
     assert_int_equal(refusal(number, shape_of((struct mf_shape){.class = 1, .fences = true}), NULL, 0),
                      MF_REFUSED_FENCES);
+    node.shares = true;
+    mf_pool_update(pool, number, &node);
+    mf_pool_close(pool, number, 0);
+    assert_int_equal(refusal(number, shape_of((struct mf_shape){.class = 1, .pinned = true}), NULL, 0),
+                     MF_REFUSED_SHARES);
     for (int i = 0; i < MF_DIMENSIONS; i++) {
         static const enum mf_refusal expected[] = {MF_REFUSED_VCPUS, MF_REFUSED_MEMORY, MF_REFUSED_HUGEPAGES,
                                                    MF_REFUSED_DISK,  MF_REFUSED_NOT,    MF_REFUSED_NOT,
