@@ -149,7 +149,7 @@ static bool ask_of_wish(struct asked *a)
                                                      .rules = &q->rules,
                                                      .policy = q->policy,
                                                      .fit = q->fit});
-    mf_place_ask_rules(a->b, &q->rules, q->spread, &a->ask);
+    mf_place_ask_rules(a->b, &q->rules, &a->ask);
     a->ask.ask.shape = a->shape;
     return true;
 }

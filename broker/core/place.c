@@ -101,10 +101,8 @@ void mf_place_ask(struct mf_broker *b, struct mf_group *group, struct mf_place_a
     ask->ask.n_shunned = mf_blame_shunned(b, group, ask->shunned);
 }
 
-void mf_place_ask_rules(struct mf_broker *b, const struct mf_rec_rules *rules, enum mf_spread spread,
-                        struct mf_place_ask *ask)
+void mf_place_ask_rules(struct mf_broker *b, const struct mf_rec_rules *rules, struct mf_place_ask *ask)
 {
-    (void)spread; /* both words mean the fewest first */
     put_rules(b, NULL, rules, ask);
     for (uint32_t i = 0; i < rules->apart.n; i++)
         put_by(b, mf_group_active(b, rules->apart.items[i].group), rules->apart_by, MF_RULE_APART, 0, ask);

@@ -12,8 +12,7 @@ struct mf_place_ask {
 };
 void mf_place_ask(struct mf_broker *b, struct mf_group *group, struct mf_place_ask *ret_ask);
 /* The same for a group that is not there yet: no tally counts anything. */
-void mf_place_ask_rules(struct mf_broker *b, const struct mf_rec_rules *rules, enum mf_spread spread,
-                        struct mf_place_ask *ret_ask);
+void mf_place_ask_rules(struct mf_broker *b, const struct mf_rec_rules *rules, struct mf_place_ask *ret_ask);
 const char *mf_place_word(enum mf_refusal refusal, uint8_t closed);
 
 /* Place what waits, if anything may have changed for it: by priority, then the neediest group, then what is

@@ -119,8 +119,9 @@ static char **make_args(struct mf_cli *cli, const char *program, const char *sto
     args[n++] = (char *)store;
     for (int i = 0; i < cli->n_values; i++)
         if (is_one(steps, cli->values[i].name) || is_one(others, cli->values[i].name)) {
-            char *flag = mf_arena_alloc(&cli->arena, strlen(cli->values[i].name) + 3);
-            sprintf(flag, "--%s", cli->values[i].name);
+            size_t size = strlen(cli->values[i].name) + sizeof "--";
+            char *flag = mf_arena_alloc(&cli->arena, size);
+            mf_str_format(flag, size, "--%s", cli->values[i].name);
             args[n++] = flag;
             args[n++] = (char *)cli->values[i].value;
         }
